@@ -1,0 +1,74 @@
+/**
+ * What sotto wants from a JavaScript runtime beyond what all three share: TCP with back-pressure.
+ *
+ * `bun.ts`, `deno.ts` and `node.ts` implement it; they are named only where things are wired together.
+ *
+ * @module
+ */
+export interface Runtime {
+  readonly name: "bun" | "deno" | "node";
+  readonly version: string;
+
+  /** @throws {Error} with `code` EADDRINUSE, EACCES or EADDRNOTAVAIL, whatever the runtime calls it. */
+  listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener>;
+
+  /** Opens a connection. Rejects with the runtime's error, `code` set. */
+  connect(target: ConnectTarget, events: SocketEvents): Promise<Socket>;
+
+  /** Asks for a young collection after bulk work (hot-path §5); nothing where the runtime has no such thing. */
+  nudgeCollector(): void;
+}
+
+export interface ListenOptions {
+  /** An IP address, not a name. */
+  readonly hostname: string;
+  /** 0 takes a free one. */
+  readonly port: number;
+  readonly reusePort?: boolean;
+}
+
+export type ConnectTarget =
+  | { readonly hostname: string; readonly port: number; readonly localAddress?: string }
+  | { readonly path: string };
+
+export interface Listener {
+  readonly hostname: string;
+  readonly port: number;
+  /** Stops accepting; open connections go on. */
+  stop(): Promise<void>;
+}
+
+/** What happens to one socket, in this order; `close` comes once and last. */
+export interface SocketEvents {
+  /** `bytes` is the callee's from now on: no one writes into it again. */
+  data(bytes: Uint8Array): void;
+  /** After a short `write`: there is room again. */
+  drain(): void;
+  /** The peer's FIN. Writing may go on. */
+  end(): void;
+  /** Nothing more in either direction; `error` where it was not an orderly end. */
+  close(error: Error | undefined): void;
+}
+
+export interface Socket {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+
+  /**
+   * Hands over `bytes[start, end)` and returns how many were taken; the rest is the caller's to hand over again after
+   * `drain`. The bytes may be reused when it returns. 0 after the socket is closed.
+   */
+  write(bytes: Uint8Array, start: number, end: number): number;
+
+  /** Stops and resumes `data`. */
+  pause(): void;
+  resume(): void;
+
+  /** FIN behind what was written; reading goes on. */
+  shutdown(): void;
+
+  /** Ends both directions at once, without waiting for what is still unsent. */
+  terminate(): void;
+}
