@@ -1,0 +1,216 @@
+/**
+ * Storage in a folder of one's own on a local disk: one file per key.
+ *
+ * Folders are 0700 and files 0600, from the moment they exist. A file is written beside its place, synced, renamed, and
+ * the folder synced, so a crash leaves the old value or the new one, and at worst a file with `~` in its name, which
+ * no key can have.
+ *
+ * @module
+ */
+import { randomBytes } from "node:crypto";
+import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+import process from "node:process";
+import { checkKey, type Storage, StorageError, type StorageTrouble } from "./storage.ts";
+
+/**
+ * Opens a folder as a store, making it if need be, and shows by one write that it can be written to (policy §1.9).
+ *
+ * @throws {StorageError} "not writable", "full", "read-only", "failed", with the path and what to do
+ */
+export async function openFileStorage(folder: string): Promise<FileStorage> {
+  const root = resolve(folder);
+  try {
+    await mkdir(root, { recursive: true, mode: 0o700 });
+    const probe = `${root}/probe${temporarySuffix()}`;
+    await writeNew(probe, new Uint8Array(1));
+    await rm(probe);
+  } catch (error) {
+    throw explainFileError("write to", root, error);
+  }
+  const { mode } = await stat(root);
+  return new FileStorage(root, isExposed(mode) ? [exposure("folder", root, mode, "700")] : []);
+}
+
+export class FileStorage implements Storage {
+  readonly #root: string;
+  /** What the operator should hear of at start. */
+  readonly warnings: readonly string[];
+
+  constructor(root: string, warnings: readonly string[]) {
+    this.#root = root;
+    this.warnings = warnings;
+  }
+
+  get description(): string {
+    return `files in ${this.#root}`;
+  }
+
+  /**
+   * Certificates (`.crt`) are public. Any other file that group or world may read is refused: its secret may be out,
+   * and only the operator can tell.
+   */
+  async get(key: string): Promise<Uint8Array | undefined> {
+    const path = this.#path(key);
+    try {
+      const file = await open(path, "r");
+      try {
+        const { mode } = await file.stat();
+        if (isExposed(mode) && !key.endsWith(".crt")) {
+          throw new StorageError("exposed", `Cannot use ${exposure("file", path, mode, "600")}`);
+        }
+        const buffer = await file.readFile();
+        return new Uint8Array(buffer);
+      } finally {
+        await file.close();
+      }
+    } catch (error) {
+      if (ABSENT.has(codeOf(error))) return undefined;
+      throw explainFileError("read", path, error);
+    }
+  }
+
+  async put(key: string, value: Uint8Array): Promise<void> {
+    const path = this.#path(key);
+    const temporary = dirname(path) + "/" + temporarySuffix();
+    const bytes = Uint8Array.from(value);
+    try {
+      try {
+        await writeNew(temporary, bytes);
+      } catch (error) {
+        if (codeOf(error) !== "ENOENT") throw error;
+        await this.#makeFolders(key);
+        await writeNew(temporary, bytes);
+      }
+      await rename(temporary, path);
+      await syncFolder(dirname(path));
+    } catch (error) {
+      await rm(temporary, { force: true }).catch(() => {});
+      throw explainFileError("write", path, error);
+    }
+  }
+
+  async delete(key: string): Promise<void> {
+    const path = this.#path(key);
+    try {
+      await rm(path);
+      await syncFolder(dirname(path));
+    } catch (error) {
+      const code = codeOf(error);
+      if (ABSENT.has(code) || code === "ERR_FS_EISDIR") return;
+      throw explainFileError("delete", path, error);
+    }
+  }
+
+  async list(prefix: string): Promise<string[]> {
+    if (prefix !== "") checkKey(prefix);
+    const keys: string[] = [];
+    const folders = [prefix];
+    for (let folder = folders.pop(); folder !== undefined; folder = folders.pop()) {
+      const path = folder === "" ? this.#root : `${this.#root}/${folder}`;
+      try {
+        for (const entry of await readdir(path, { withFileTypes: true })) {
+          if (entry.name.includes("~")) continue;
+          const key = folder === "" ? entry.name : `${folder}/${entry.name}`;
+          if (entry.isDirectory()) folders.push(key);
+          else keys.push(key);
+        }
+      } catch (error) {
+        if (!ABSENT.has(codeOf(error))) throw explainFileError("list", path, error);
+      }
+    }
+    return keys.sort();
+  }
+
+  #path(key: string): string {
+    checkKey(key);
+    return `${this.#root}/${key}`;
+  }
+
+  /** One by one, each made known to the disk by its parent. */
+  async #makeFolders(key: string): Promise<void> {
+    let folder = this.#root;
+    for (const segment of key.split("/").slice(0, -1)) {
+      const parent = folder;
+      folder = `${folder}/${segment}`;
+      try {
+        await mkdir(folder, 0o700);
+      } catch (error) {
+        if (codeOf(error) !== "EEXIST") throw error;
+        continue;
+      }
+      await syncFolder(parent);
+    }
+  }
+}
+
+async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
+  const file = await open(path, "wx", 0o600);
+  try {
+    await file.writeFile(bytes);
+    await file.sync();
+  } finally {
+    await file.close();
+  }
+}
+
+async function syncFolder(path: string): Promise<void> {
+  if (process.platform === "win32") return; // a folder cannot be opened there
+  const folder = await open(path, "r");
+  try {
+    await folder.sync();
+  } catch (error) {
+    if (codeOf(error) !== "EINVAL") throw error; // some file systems have no such thing
+  } finally {
+    await folder.close();
+  }
+}
+
+function temporarySuffix(): string {
+  return `~${randomBytes(8).toString("hex")}`;
+}
+
+/** May group or world do anything with it? Windows has no such bits. */
+export function isExposed(mode: number): boolean {
+  return process.platform !== "win32" && (mode & 0o077) !== 0;
+}
+
+function exposure(what: string, path: string, mode: number, wanted: string): string {
+  const bits = (mode & 0o777).toString(8).padStart(4, "0");
+  return `the ${what} ${path}: others on this machine can get at it (mode ${bits}). Run: chmod ${wanted} ${path}`;
+}
+
+/** A file's absence, and what a key meets where another key's file or folder lies. */
+const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
+
+/** What the system said, as a sentence that names the path and the way out. */
+export function explainFileError(doing: string, path: string, error: unknown): StorageError {
+  if (error instanceof StorageError) return error;
+  const [trouble, why] = EXPLANATIONS[codeOf(error)] ??
+    ["failed", error instanceof Error ? error.message : String(error)] as const;
+  return new StorageError(trouble, `Cannot ${doing} ${path}: ${why}`, { cause: error });
+}
+
+const NOT_ALLOWED = [
+  "not writable",
+  "permission denied. Give the folder to the user that sotto runs as, or name another one",
+] as const;
+const IN_THE_WAY = ["key is a folder", "a file and a folder want the same name"] as const;
+
+const EXPLANATIONS: Record<string, readonly [StorageTrouble, string]> = {
+  EACCES: NOT_ALLOWED,
+  EPERM: NOT_ALLOWED,
+  EROFS: ["read-only", "the file system is read-only. Mount it writable, or name another folder"],
+  ENOSPC: ["full", "the disk is full. Free some space; what was stored before is intact"],
+  EDQUOT: ["full", "the disk quota is used up. Raise it; what was stored before is intact"],
+  EISDIR: IN_THE_WAY,
+  ENOTDIR: IN_THE_WAY,
+  ENOTEMPTY: IN_THE_WAY,
+  EEXIST: IN_THE_WAY,
+};
+
+function codeOf(error: unknown): string {
+  return error instanceof Error && "code" in error && typeof error.code === "string"
+    ? error.code
+    : "";
+}

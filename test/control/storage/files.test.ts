@@ -1,0 +1,117 @@
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { afterEach, expect, test } from "vitest";
+import { explainFileError, openFileStorage } from "../../../src/control/storage/files.ts";
+import { safeSegment } from "../../../src/control/storage/storage.ts";
+import { storageSuite } from "./suite.ts";
+
+const folders: string[] = [];
+async function freshFolder(): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), "sotto-storage-"));
+  folders.push(folder);
+  return folder;
+}
+afterEach(async () => {
+  for (const folder of folders.splice(0)) await rm(folder, { recursive: true, force: true });
+});
+
+storageSuite("files", async () => openFileStorage(await freshFolder()));
+
+const modeOf = async (path: string): Promise<string> =>
+  ((await stat(path)).mode & 0o777).toString(8);
+const one = Uint8Array.of(1);
+
+test("acme 14.2: folders are 0700 and files 0600, whatever the umask, also after a replacement", async () => {
+  const root = join(await freshFolder(), "new", "store");
+  const before = process.umask(0);
+  try {
+    const storage = await openFileStorage(root);
+    await storage.put("a/b/c.key", one);
+    await storage.put("a/b/c.key", one);
+  } finally {
+    process.umask(before);
+  }
+  for (const path of ["", "a", "a/b"]) expect(await modeOf(join(root, path)), path).toBe("700");
+  expect(await modeOf(join(root, "a/b/c.key"))).toBe("600");
+  expect(await readdir(join(root, "a/b"))).toEqual(["c.key"]);
+});
+
+test("acme 14.2: a secret that others can read is refused with the command that helps, a certificate is not", async () => {
+  const root = await freshFolder();
+  const storage = await openFileStorage(root);
+  await storage.put("x/root.key", one);
+  await storage.put("x/root.crt", one);
+  for (const file of ["x/root.key", "x/root.crt"]) await chmod(join(root, file), 0o640);
+  expect(await storage.get("x/root.crt")).toEqual(one);
+  await expect(storage.get("x/root.key")).rejects.toMatchObject({
+    trouble: "exposed",
+    message: expect.stringContaining(`(mode 0640). Run: chmod 600 ${root}/x/root.key`),
+  });
+});
+
+test("acme 14.2: a folder that others can enter is worth a warning", async () => {
+  const root = await freshFolder();
+  expect((await openFileStorage(root)).warnings).toEqual([]);
+  await chmod(root, 0o755);
+  expect((await openFileStorage(root)).warnings[0]).toContain(`chmod 700 ${root}`);
+});
+
+test("policy 1.9: a folder that cannot be made is an error with its path", async () => {
+  const root = await freshFolder();
+  await writeFile(join(root, "file"), "");
+  await expect(openFileStorage(join(root, "file", "below"))).rejects.toMatchObject({
+    name: "StorageError",
+    message: expect.stringContaining(join(root, "file", "below")),
+  });
+});
+
+test.runIf(process.getuid?.() !== 0)(
+  "policy 1.9: a folder that may not be written to says so at once",
+  async () => {
+    const root = await freshFolder();
+    await chmod(root, 0o500);
+    await expect(openFileStorage(root)).rejects.toMatchObject({
+      trouble: "not writable",
+      message: expect.stringContaining(`Cannot write to ${root}: permission denied`),
+    });
+    await chmod(root, 0o700);
+  },
+);
+
+test("a key where a folder lies is refused, not merged", async () => {
+  const storage = await openFileStorage(await freshFolder());
+  await storage.put("a/b", one);
+  await expect(storage.put("a", one)).rejects.toMatchObject({ trouble: "key is a folder" });
+  await expect(storage.put("a/b/c", one)).rejects.toMatchObject({ trouble: "key is a folder" });
+  expect(await storage.list("")).toEqual(["a/b"]);
+});
+
+test("what a crash left half-written is no key", async () => {
+  const root = await freshFolder();
+  await mkdir(join(root, "a"));
+  await writeFile(join(root, "a", "~0123456789abcdef"), "half");
+  const storage = await openFileStorage(root);
+  expect(await storage.list("")).toEqual([]);
+});
+
+test("acme 14.9: safe names are Caddy's", () => {
+  expect(safeSegment(" *.Example.com ")).toBe("wildcard_.example.com");
+  expect(safeSegment("a+b c")).toBe("a_plus_b_c");
+  expect(safeSegment("::1")).toBe("--1");
+  expect(safeSegment("../../etc/passwd")).toBe("etcpasswd");
+});
+
+test.each([
+  ["ENOSPC", "full", "the disk is full. Free some space"],
+  ["EDQUOT", "full", "the disk quota is used up"],
+  ["EROFS", "read-only", "the file system is read-only"],
+  ["EACCES", "not writable", "permission denied. Give the folder to the user"],
+  ["EIO", "failed", "EIO happened"],
+])("policy 1.9: %s says where, what and how to go on", (code, trouble, why) => {
+  const cause = Object.assign(new Error(`${code} happened`), { code });
+  const error = explainFileError("write", "/some/path", cause);
+  expect(error).toMatchObject({ name: "StorageError", trouble, cause });
+  expect(error.message).toContain(`Cannot write /some/path: ${why}`);
+});
