@@ -1,0 +1,46 @@
+/**
+ * A configuration that is refused: every problem at once, each with its place.
+ * @module
+ */
+import { basename } from "node:path";
+
+/** A place in the document: keys and indices from the top, as in `["site", 0, "names", 1]`. */
+export type ConfigPath = readonly (string | number)[];
+
+export interface Problem {
+  readonly path: ConfigPath;
+  /** What is wrong, in one sentence without period: what was found, what is accepted. */
+  readonly message: string;
+  /** Where the key stands; both from 1. Undefined: the file itself is the trouble. */
+  readonly line?: number;
+  readonly column?: number;
+}
+
+/** Nothing of a configuration with a problem is used. */
+export class ConfigError extends Error {
+  override readonly name = "ConfigError";
+  readonly file: string;
+  readonly problems: readonly Problem[];
+
+  constructor(file: string, problems: readonly Problem[], options?: ErrorOptions) {
+    super(problems.map((problem) => describe(file, problem)).join("\n"), options);
+    this.file = file;
+    this.problems = problems;
+  }
+}
+
+function describe(file: string, { path, message, line, column }: Problem): string {
+  const place = line === undefined ? basename(file) : `${basename(file)}:${line}:${column}`;
+  const key = pathText(path);
+  return key === "" ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
+}
+
+/** `site[0].names[1]` */
+export function pathText(path: ConfigPath): string {
+  let text = "";
+  for (const step of path) {
+    if (typeof step === "number") text += `[${step}]`;
+    else text += text === "" ? step : `.${step}`;
+  }
+  return text;
+}

@@ -1,0 +1,117 @@
+/**
+ * Reads sotto.toml. Either the whole file is good, or none of it is used.
+ * @module
+ */
+import { readFile } from "node:fs/promises";
+import { dirname, resolve } from "node:path";
+
+import { parse, TomlError } from "smol-toml";
+
+import { check } from "./check.ts";
+import type { Config } from "./config.ts";
+import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
+import { didYouMean } from "./nearest.ts";
+import { KEYS, schema } from "./schema.ts";
+
+/**
+ * Loads a configuration file. Relative paths in it are relative to its folder.
+ *
+ * @throws {ConfigError} it cannot be read, is not TOML, or says something that sotto does not accept
+ */
+export async function loadConfig(file: string): Promise<Config> {
+  let text: string;
+  try {
+    text = await readFile(file, "utf8");
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code === "ENOENT"
+      ? "there is no such file"
+      : `cannot be read: ${(cause as Error).message}`;
+    throw new ConfigError(file, [{ path: [], message: why }], { cause });
+  }
+  return await parseConfig(text, resolve(file));
+}
+
+/**
+ * The same for a text that is already there.
+ *
+ * @param file for messages, and whose folder relative paths are relative to
+ * @throws {ConfigError}
+ */
+export async function parseConfig(text: string, file: string): Promise<Config> {
+  const document = parseToml(text, file);
+  const shape = schema.safeParse(document);
+  if (!shape.success) {
+    throw await located(
+      text,
+      file,
+      shape.error.issues.flatMap((issue) => problems(issue, document)),
+    );
+  }
+  const { config, problems: found } = check(shape.data, file, dirname(file));
+  if (found.length > 0) throw await located(text, file, found.map((problem) => ({ problem })));
+  return config;
+}
+
+function parseToml(text: string, file: string): unknown {
+  try {
+    return parse(text);
+  } catch (cause) {
+    if (!(cause instanceof TomlError)) throw cause;
+    const message = cause.message.split("\n")[0]!.replace(/^Invalid TOML document: /, "");
+    const { line, column } = cause;
+    throw new ConfigError(file, [{ path: [], message: `not TOML: ${message}`, line, column }], {
+      cause,
+    });
+  }
+}
+
+/** A problem, and the key of the table at its path that it is about, where it is not the path's own value. */
+interface Found {
+  readonly problem: Problem;
+  readonly key?: string;
+}
+
+async function located(text: string, file: string, found: readonly Found[]): Promise<ConfigError> {
+  const { locator } = await import("./position.ts");
+  const locate = await locator(text);
+  const problems = found.map(({ problem, key }) => ({ ...problem, ...locate(problem.path, key) }));
+  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+  return new ConfigError(file, problems);
+}
+
+type Issue = NonNullable<ReturnType<typeof schema.safeParse>["error"]>["issues"][number];
+
+function problems(issue: Issue, document: unknown): Found[] {
+  const path = issue.path.map((step) => (typeof step === "symbol" ? String(step) : step));
+  if (issue.code === "unrecognized_keys") {
+    const accepted = KEYS[path.filter((step) => typeof step === "string").join(".")] ?? [];
+    return issue.keys.map((key) => ({
+      problem: {
+        path,
+        message: `unknown key ${JSON.stringify(key)}, accepted: ${accepted.join(", ")}` +
+          didYouMean(key, accepted),
+      },
+      key,
+    }));
+  }
+  const found = valueAt(document, path);
+  const message = found === undefined
+    ? `is missing, accepted: ${issue.message}`
+    : `found ${show(found)}, accepted: ${issue.message}`;
+  return [{ problem: { path, message } }];
+}
+
+function valueAt(document: unknown, path: ConfigPath): unknown {
+  let value = document;
+  for (const step of path) value = (value as Record<string | number, unknown> | undefined)?.[step];
+  return value;
+}
+
+/** The value as it might stand in the file, short. */
+function show(value: unknown): string {
+  if (Array.isArray(value)) return value.length === 0 ? "an empty list" : "a list";
+  if (value instanceof Date) return "a date";
+  if (typeof value === "object" && value !== null) return "a table";
+  const text = JSON.stringify(value) ?? String(value);
+  return text.length > 60 ? `${text.slice(0, 59)}…` : text;
+}
