@@ -1,0 +1,317 @@
+/**
+ * The reading half of the record layer (RFC 9846 §5): bytes in whatever pieces go in, contents of records come out.
+ *
+ * Records are opened where they lie in the chunk that was received. Only one that is not whole yet is copied, into a
+ * buffer of its own size; between records a connection holds no buffer at all. Whatever can be refused by the bytes
+ * that are there is refused: the type by byte 1, no TLS at all by byte 2, the length by byte 5.
+ *
+ * @module
+ */
+import type { Aead } from "../crypto/crypto.ts";
+import { TlsError } from "./error.ts";
+import type { Limits } from "./limits.ts";
+import {
+  MAX_CIPHERTEXT,
+  MAX_INNER_PLAINTEXT,
+  MAX_PLAINTEXT,
+  RECORD_HEADER_LENGTH,
+  recordNonce,
+  TAG_LENGTH,
+} from "./record.ts";
+import { ContentType } from "./wire/code-points.ts";
+
+export interface RecordSink {
+  /**
+   * The content of one record: `bytes[start, end)`, valid only during the call; application data only until the next
+   * call into the crypto provider. Alerts are two bytes; only application data may be empty.
+   *
+   * @returns false: take no more until `resume`
+   */
+  record(type: number, bytes: Uint8Array, start: number, end: number): boolean;
+}
+
+export class RecordReader {
+  /** A change_cipher_spec is dropped (§5): from the first ClientHello until the client's Finished. */
+  allowChangeCipherSpec = false;
+  /** Part of a handshake message is held: a change_cipher_spec now stands between its fragments (§5.1). */
+  midMessage = false;
+  /** Largest TLSInnerPlaintext taken. The configured record_size_limit binds only a peer to whom it was sent. */
+  maxInnerPlaintext: number;
+
+  readonly #limits: Limits;
+  readonly #peer: "client" | "server";
+  #aead: Aead | undefined;
+  #iv: Uint8Array = NO_IV;
+  #sequenceHigh = 0;
+  #sequenceLow = 0;
+  /** No whole record has come yet. */
+  #first = true;
+  /** A record has opened: no plaintext alert from here on. */
+  #opened = false;
+  #skipping = false;
+  #skippedBytes = 0;
+  /** In a row. */
+  #uselessRecords = 0;
+  /** A record that is not whole: its header until that is whole, then exactly its size. */
+  #partial: Uint8Array | undefined;
+  #filled = 0;
+  #parked = false;
+  #rest: Uint8Array | undefined;
+
+  /** `peer`: who writes what is read here. A server may begin with an alert. */
+  constructor(limits: Limits, peer: "client" | "server" = "client") {
+    this.#limits = limits;
+    this.#peer = peer;
+    this.maxInnerPlaintext = Math.min(limits.recordSizeLimit, MAX_INNER_PLAINTEXT);
+  }
+
+  /** From the next record on this key opens them; its sequence numbers start at 0 (§5.3). `iv` is kept. */
+  protect(aead: Aead, iv: Uint8Array): void {
+    this.#aead = aead;
+    this.#iv = iv;
+    this.#sequenceHigh = 0;
+    this.#sequenceLow = 0;
+  }
+
+  /**
+   * 0-RTT was offered and refused (§4.3.10): without a key (after a HelloRetryRequest) application_data is dropped
+   * until the next handshake record, with a key whatever does not open is dropped until the first record that does.
+   */
+  skipEarlyData(): void {
+    this.#skipping = true;
+  }
+
+  endSkipping(): void {
+    this.#skipping = false;
+  }
+
+  /** Nothing is buffered. */
+  get idle(): boolean {
+    return this.#partial === undefined && this.#rest === undefined;
+  }
+
+  /**
+   * Hands the content of each record in `bytes` to the sink, in order; the sink may change keys. `bytes` are the
+   * reader's to keep. What comes while the sink has said stop is kept too.
+   *
+   * @throws {TlsError} "not a TLS record" (the first bytes are no TLS), "unexpected record", "record overflow",
+   *   "bad record MAC", "missing content type", "empty fragment", "bad alert record", "bad change_cipher_spec",
+   *   "interleaved handshake message", "too many useless records", "too much skipped early data"; and what the sink
+   *   throws. After that the reader is of no use.
+   */
+  receive(bytes: Uint8Array, sink: RecordSink): void {
+    if (this.#parked) this.#keep(bytes, 0);
+    else this.#read(bytes, sink);
+  }
+
+  /** Goes on with what was kept since the sink said stop. Throws as `receive` does. */
+  resume(sink: RecordSink): void {
+    const rest = this.#rest;
+    this.#parked = false;
+    this.#rest = undefined;
+    if (rest !== undefined) this.#read(rest, sink);
+  }
+
+  #read(bytes: Uint8Array, sink: RecordSink): void {
+    let at = 0;
+    while (at < bytes.length) {
+      let more = true;
+      const left = bytes.length - at;
+      if (this.#partial === undefined) {
+        this.#checkHeader(bytes, at, left);
+        const size = left < RECORD_HEADER_LENGTH ? Infinity : recordSize(bytes, at);
+        if (size > left) {
+          this.#partial = new Uint8Array(size === Infinity ? RECORD_HEADER_LENGTH : size);
+          this.#partial.set(bytes.subarray(at));
+          this.#filled = left;
+          return;
+        }
+        at += size;
+        more = this.#record(bytes, at - size, at, sink);
+      } else {
+        at = this.#fill(this.#partial, bytes, at);
+        const record = this.#partial;
+        if (this.#filled < record.length) return;
+        this.#partial = undefined;
+        more = this.#record(record, 0, record.length, sink);
+      }
+      if (!more) {
+        this.#parked = true;
+        return this.#keep(bytes, at);
+      }
+    }
+  }
+
+  /** Moves what belongs to the record in `partial` there; returns where the next one starts. */
+  #fill(partial: Uint8Array, bytes: Uint8Array, at: number): number {
+    const end = Math.min(bytes.length, at + partial.length - this.#filled);
+    partial.set(bytes.subarray(at, end), this.#filled);
+    const hadHeader = this.#filled >= RECORD_HEADER_LENGTH;
+    this.#filled += end - at;
+    if (hadHeader) return end;
+
+    this.#checkHeader(partial, 0, this.#filled);
+    if (this.#filled < RECORD_HEADER_LENGTH) return end;
+    const whole = new Uint8Array(recordSize(partial, 0));
+    whole.set(partial);
+    this.#partial = whole;
+    return this.#fill(whole, bytes, end);
+  }
+
+  /** A copy: chunks may be large, and most of this one has been read. */
+  #keep(bytes: Uint8Array, at: number): void {
+    if (at === bytes.length) return;
+    const before = this.#rest?.length ?? 0;
+    const rest = new Uint8Array(before + bytes.length - at);
+    if (this.#rest !== undefined) rest.set(this.#rest);
+    rest.set(bytes.subarray(at), before);
+    this.#rest = rest;
+  }
+
+  /** Refuses by as many bytes of a header as there are. Changes nothing, so it may look at the same bytes twice. */
+  #checkHeader(bytes: Uint8Array, at: number, available: number): void {
+    const type = bytes[at]!;
+    this.#checkType(type);
+    // The version means nothing (§5.1), but this one tells TLS from chance.
+    if (this.#first && available > 1 && bytes[at + 1] !== 3) throw new TlsError("not a TLS record");
+    if (available >= RECORD_HEADER_LENGTH) {
+      this.#checkLength(type, recordSize(bytes, at) - RECORD_HEADER_LENGTH);
+    }
+  }
+
+  #checkType(type: number): void {
+    switch (type) {
+      case ContentType.handshake:
+        if (this.#aead === undefined) return;
+        break;
+      case ContentType.application_data:
+        if (this.#aead !== undefined || this.#skipping) return;
+        break;
+      case ContentType.alert:
+        // A peer that chokes on our ServerHello has no keys to say so with.
+        if (!this.#opened && !(this.#first && this.#peer === "client")) return;
+        break;
+      case ContentType.change_cipher_spec:
+        if (!this.allowChangeCipherSpec) break;
+        if (this.midMessage) throw new TlsError("interleaved handshake message");
+        return;
+      default:
+        if (this.#first) throw new TlsError("not a TLS record");
+    }
+    throw new TlsError("unexpected record", `type ${type}`);
+  }
+
+  #checkLength(type: number, length: number): void {
+    const most = type === ContentType.application_data ? MAX_CIPHERTEXT : MAX_PLAINTEXT;
+    if (length > most) throw new TlsError("record overflow");
+    switch (type) {
+      case ContentType.change_cipher_spec:
+        if (length !== 1) throw new TlsError("bad change_cipher_spec");
+        break;
+      case ContentType.application_data:
+        if (this.#aead === undefined) this.#checkSkipped(RECORD_HEADER_LENGTH + length);
+        else if (length < TAG_LENGTH && !this.#skipping) throw new TlsError("bad record MAC");
+        break;
+      default:
+        checkContent(type, length);
+    }
+  }
+
+  /** One whole record, its header checked. */
+  #record(bytes: Uint8Array, start: number, end: number, sink: RecordSink): boolean {
+    const type = bytes[start]!;
+    const body = start + RECORD_HEADER_LENGTH;
+    this.#first = false;
+    switch (type) {
+      case ContentType.change_cipher_spec:
+        if (bytes[body] !== 1) throw new TlsError("bad change_cipher_spec");
+        this.#countUseless();
+        return true;
+      case ContentType.application_data:
+        return this.#protected(bytes, start, end, sink);
+      case ContentType.handshake:
+        this.#uselessRecords = 0;
+        this.#skipping = false; // the second ClientHello
+    }
+    return sink.record(type, bytes, body, end);
+  }
+
+  #protected(bytes: Uint8Array, start: number, end: number, sink: RecordSink): boolean {
+    const inner = this.#open(bytes, start, end);
+    if (inner === undefined) {
+      if (!this.#skipping) throw new TlsError("bad record MAC");
+      this.#checkSkipped(end - start);
+      this.#skippedBytes += end - start;
+      return true;
+    }
+    this.#opened = true;
+    this.#skipping = false;
+    if (inner.length > this.maxInnerPlaintext) throw new TlsError("record overflow");
+    let length = inner.length - 1;
+    while (length >= 0 && inner[length] === 0) length--; // padding
+    if (length < 0) throw new TlsError("missing content type");
+
+    const type = inner[length]!;
+    checkContent(type, length);
+    if (type === ContentType.application_data) {
+      if (length === 0) this.#countUseless();
+      else this.#uselessRecords = 0;
+      return sink.record(type, inner, 0, length);
+    }
+    if (type === ContentType.handshake) this.#uselessRecords = 0;
+    // A copy, small and rare: its reader hashes and compares, and the provider's view lasts only until then.
+    return sink.record(type, inner.slice(0, length), 0, length);
+  }
+
+  /** TLSInnerPlaintext; undefined if it does not verify, or if there is no key to try. The failure does not count. */
+  #open(bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
+    const body = start + RECORD_HEADER_LENGTH;
+    if (this.#aead === undefined || end - body < TAG_LENGTH) return undefined;
+    const inner = this.#aead.open(
+      recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow),
+      bytes.subarray(start, body),
+      bytes.subarray(body, end),
+    );
+    if (inner !== undefined && ++this.#sequenceLow === 2 ** 32) {
+      this.#sequenceLow = 0;
+      this.#sequenceHigh++;
+    }
+    return inner;
+  }
+
+  #checkSkipped(more: number): void {
+    if (this.#skippedBytes + more > this.#limits.maxSkippedEarlyData) {
+      throw new TlsError("too much skipped early data");
+    }
+  }
+
+  #countUseless(): void {
+    if (++this.#uselessRecords > this.#limits.maxUselessRecords) {
+      throw new TlsError("too many useless records");
+    }
+  }
+}
+
+/** What holds for the content of a record, protected or not (§5.1). */
+function checkContent(type: number, length: number): void {
+  switch (type) {
+    case ContentType.application_data:
+      return;
+    case ContentType.handshake:
+      if (length === 0) throw new TlsError("empty fragment");
+      return;
+    case ContentType.alert:
+      if (length === 0) throw new TlsError("empty fragment");
+      if (length !== 2) throw new TlsError("bad alert record");
+      return;
+    default:
+      throw new TlsError("unexpected record", `type ${type}`);
+  }
+}
+
+/** Header and body of the record whose header stands at `at`. */
+function recordSize(bytes: Uint8Array, at: number): number {
+  return RECORD_HEADER_LENGTH + ((bytes[at + 3]! << 8) | bytes[at + 4]!);
+}
+
+const NO_IV = new Uint8Array(12);

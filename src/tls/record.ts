@@ -1,0 +1,198 @@
+/**
+ * The writing half of the record layer (RFC 9846 §5): content goes in, sealed records are appended to a flight.
+ *
+ * A record, once sealed, never changes: it was counted in a sequence number.
+ *
+ *      header 5         content            type  padding         tag 16
+ *     ┌─────────┬──────────────────────────┬───┬───────────┬──────────────────┐
+ *     │ 23 3 3 n│                          │   │ 0 0 0 … 0 │                  │
+ *     └─────────┴──────────────────────────┴───┴───────────┴──────────────────┘
+ *      AAD       └─ TLSInnerPlaintext ≤ maxInnerPlaintext ─┘
+ *
+ * @module
+ */
+import type { Aead } from "../crypto/crypto.ts";
+import { ContentType } from "./wire/code-points.ts";
+
+export const RECORD_HEADER_LENGTH = 5;
+export const TAG_LENGTH = 16;
+/** Largest fragment of content (§5.1). */
+export const MAX_PLAINTEXT = 2 ** 14;
+/** Largest TLSInnerPlaintext: content, its type and padding (§5.4). */
+export const MAX_INNER_PLAINTEXT = MAX_PLAINTEXT + 1;
+/** Largest `length` of a protected record (§5.2). */
+export const MAX_CIPHERTEXT = MAX_PLAINTEXT + 256;
+
+/** Records waiting to be handed on. One per process is enough: a flight is built and sent within one call. */
+export class Flight {
+  /** What is valid is `bytes[0, length)`. Growing replaces the array: do not keep it across `reserve`. */
+  bytes: Uint8Array;
+  length = 0;
+
+  constructor(capacity: number = INITIAL_FLIGHT) {
+    this.bytes = new Uint8Array(capacity);
+  }
+
+  /** Forgets the records and keeps the memory, unless there is unusually much of it. */
+  reset(): void {
+    this.length = 0;
+    if (this.bytes.length > LARGEST_KEPT_FLIGHT) this.bytes = new Uint8Array(INITIAL_FLIGHT);
+  }
+
+  /** Makes room for `count` bytes of any content; returns where they start. */
+  reserve(count: number): number {
+    const at = this.length;
+    this.length += count;
+    if (this.length > this.bytes.length) {
+      const bigger = new Uint8Array(Math.max(this.length, this.bytes.length * 2));
+      bigger.set(this.bytes.subarray(0, at));
+      this.bytes = bigger;
+    }
+    return at;
+  }
+}
+
+export class RecordWriter {
+  /** The peer's record_size_limit (RFC 8449 §4). It binds protected records alone; more than 2^14 + 1 means 2^14 + 1. */
+  maxInnerPlaintext: number = MAX_INNER_PLAINTEXT;
+
+  #aead: Aead | undefined;
+  #iv: Uint8Array = NO_IV;
+  #sequenceHigh = 0;
+  #sequenceLow = 0;
+
+  /** From here on records are sealed under this key; its sequence numbers start at 0 (§5.3). `iv` is kept. */
+  protect(aead: Aead, iv: Uint8Array): void {
+    this.#aead = aead;
+    this.#iv = iv;
+    this.#sequenceHigh = 0;
+    this.#sequenceLow = 0;
+  }
+
+  get isProtected(): boolean {
+    return this.#aead !== undefined;
+  }
+
+  /** Records sealed under the key in force: what RFC 9846 §5.5 limits. */
+  get sealedRecords(): number {
+    return this.#sequenceHigh * 2 ** 32 + this.#sequenceLow;
+  }
+
+  /**
+   * Appends `content[start, end)` as one or more records of `type`.
+   *
+   * `padTo`: content and padding together are made a multiple of so many bytes, spread over as many records as
+   * `maxInnerPlaintext` asks for. Each carries at least one byte of content, for zero-length fragments of handshake
+   * messages are forbidden (§5.1); less content than records is padded as far as that allows. Ignored without a key.
+   *
+   * @throws {RangeError} no content (only a protected application_data record may be empty), or the last sequence
+   *   number was used
+   */
+  write(
+    flight: Flight,
+    type: number,
+    content: Uint8Array,
+    start: number,
+    end: number,
+    padTo: number = 0,
+  ): void {
+    const aead = this.#aead;
+    const length = end - start;
+    if (length === 0 && (aead === undefined || type !== ContentType.application_data)) {
+      throw new RangeError(`Cannot write a record of type ${type} without content`);
+    }
+    if (aead === undefined) return writePlain(flight, type, content, start, end);
+
+    const most = Math.min(this.maxInnerPlaintext, MAX_INNER_PLAINTEXT) - 1;
+    let padded = padTo > 0 ? Math.ceil(length / padTo) * padTo : length;
+    let records = Math.ceil(padded / most);
+    if (records > length) {
+      records = Math.max(1, length);
+      padded = Math.min(padded, records * most);
+    }
+    for (let at = start; records > 0; records--) {
+      const size = Math.min(most, padded);
+      const contentEnd = at + Math.min(size, end - at - (records - 1)); // one byte for each that follows
+      this.#seal(aead, flight, type, content, at, contentEnd, size);
+      at = contentEnd;
+      padded -= size;
+    }
+  }
+
+  /** `size`: content and padding. The content is copied once, to where it is then encrypted in place. */
+  #seal(
+    aead: Aead,
+    flight: Flight,
+    type: number,
+    content: Uint8Array,
+    start: number,
+    end: number,
+    size: number,
+  ): void {
+    const nonce = recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow);
+    if (++this.#sequenceLow === 2 ** 32) {
+      this.#sequenceLow = 0;
+      if (++this.#sequenceHigh === 2 ** 32) {
+        throw new RangeError("Cannot seal: sequence number wraps");
+      }
+    }
+    const at = flight.reserve(RECORD_HEADER_LENGTH + size + 1 + TAG_LENGTH);
+    const bytes = flight.bytes;
+    const body = at + RECORD_HEADER_LENGTH;
+    const typeAt = body + (end - start);
+    const innerEnd = body + size + 1;
+    writeHeader(bytes, at, ContentType.application_data, size + 1 + TAG_LENGTH);
+    bytes.set(content.subarray(start, end), body);
+    bytes[typeAt] = type;
+    bytes.fill(0, typeAt + 1, innerEnd); // the flight's memory is used again and again
+    aead.seal(nonce, bytes.subarray(at, body), bytes.subarray(body, innerEnd), bytes, body);
+  }
+}
+
+function writePlain(
+  flight: Flight,
+  type: number,
+  content: Uint8Array,
+  start: number,
+  end: number,
+): void {
+  for (let from = start; from < end; from += MAX_PLAINTEXT) {
+    const to = Math.min(from + MAX_PLAINTEXT, end);
+    const at = flight.reserve(RECORD_HEADER_LENGTH + to - from);
+    writeHeader(flight.bytes, at, type, to - from);
+    flight.bytes.set(content.subarray(from, to), at + RECORD_HEADER_LENGTH);
+  }
+}
+
+function writeHeader(bytes: Uint8Array, at: number, type: number, length: number): void {
+  bytes[at] = type;
+  bytes[at + 1] = 3;
+  bytes[at + 2] = 3;
+  bytes[at + 3] = length >>> 8;
+  bytes[at + 4] = length;
+}
+
+/**
+ * The per-record nonce (§5.3): the IV with the 64-bit sequence number on its last 8 bytes. Valid until the next call;
+ * sealing and opening are synchronous, so one buffer serves every connection.
+ */
+export function recordNonce(iv: Uint8Array, sequenceHigh: number, sequenceLow: number): Uint8Array {
+  nonce[0] = iv[0]!;
+  nonce[1] = iv[1]!;
+  nonce[2] = iv[2]!;
+  nonce[3] = iv[3]!;
+  nonce[4] = iv[4]! ^ (sequenceHigh >>> 24);
+  nonce[5] = iv[5]! ^ (sequenceHigh >>> 16);
+  nonce[6] = iv[6]! ^ (sequenceHigh >>> 8);
+  nonce[7] = iv[7]! ^ sequenceHigh;
+  nonce[8] = iv[8]! ^ (sequenceLow >>> 24);
+  nonce[9] = iv[9]! ^ (sequenceLow >>> 16);
+  nonce[10] = iv[10]! ^ (sequenceLow >>> 8);
+  nonce[11] = iv[11]! ^ sequenceLow;
+  return nonce;
+}
+
+const nonce = new Uint8Array(12);
+const NO_IV = new Uint8Array(12);
+const INITIAL_FLIGHT = 16384;
+const LARGEST_KEPT_FLIGHT = 2 ** 18;
