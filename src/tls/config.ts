@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Crypto } from "../crypto/crypto.ts";
+import type { Crypto, SignatureName } from "../crypto/crypto.ts";
 import type { ServerCredential } from "./credential.ts";
 import type { EchKeySet } from "./ech.ts";
 import type { Reason } from "./error.ts";
@@ -18,6 +18,8 @@ export interface ServerConfig {
   readonly limits: Limits;
   /** Best first. A client that lists ChaCha20 before AES gets ChaCha20 (policy §5). */
   readonly suites: readonly CipherSuite[];
+  /** Best first: what a refused name is answered with where that happens under handshake keys (policy §8.10). */
+  readonly groups: readonly NamedGroup[];
   /** Undefined: the extension is ignored and nothing about ECH is ever sent (ech-server §3.4). */
   readonly ech: EchKeySet | undefined;
   /** Undefined: no resumption. */
@@ -28,6 +30,8 @@ export interface ServerConfig {
   readonly compress: ReadonlyMap<number, (certificateBody: Uint8Array) => Uint8Array>;
   /** The other way, for clients' certificates. Throws on a broken stream or on more than `limit` bytes. */
   readonly decompress: ReadonlyMap<number, (data: Uint8Array, limit: number) => Uint8Array>;
+  /** What CertificateVerify needs of a client's leaf; undefined if it cannot be parsed. */
+  readonly readCertificate: (der: Uint8Array) => LeafKey | undefined;
   /** policy §8.2: refuse an accepted ECH whose outer name is none of the key set's public names. */
   readonly strictOuterSni: boolean;
   /** ech-server §6: 8 random bytes in a HelloRetryRequest on a rejected hello. */
@@ -36,6 +40,16 @@ export interface ServerConfig {
   readonly keepExporterSecret: boolean;
   /** One SSLKEYLOGFILE line without its newline (RFC 9850). Undefined: nothing is logged. */
   readonly keyLog: ((line: string) => void) | undefined;
+}
+
+/** The public key of a client's certificate. */
+export interface LeafKey {
+  /** SubjectPublicKeyInfo, DER. */
+  readonly spki: Uint8Array;
+  /** What such a key can sign with. */
+  readonly schemes: readonly SignatureName[];
+  /** False: keyUsage is present and lacks digitalSignature. */
+  readonly maySign: boolean;
 }
 
 export interface SiteConfig {

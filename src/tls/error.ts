@@ -35,6 +35,9 @@ export const ALERT_FOR = {
   "vector too long": "decode_error",
   "odd vector length": "decode_error",
   "duplicate extension": "decode_error",
+  "duplicate compression algorithm": "decode_error",
+  "bad certificate status type": "decode_error",
+  "too many certificates": "decode_error",
   "message too long": "decode_error",
   "bad alert record": "decode_error",
 
@@ -85,7 +88,8 @@ export const ALERT_FOR = {
   "second ClientHello with early_data": "illegal_parameter",
   "second ClientHello with a cookie": "illegal_parameter",
   "second ClientHello without the asked key share": "illegal_parameter",
-  "second ClientHello without its PSK": "missing_extension",
+  "second ClientHello without PSKs": "missing_extension",
+  "second ClientHello without its PSK": "illegal_parameter",
 
   // PSK (§4.3.11)
   "identities and binders differ in number": "illegal_parameter",

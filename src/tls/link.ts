@@ -1,0 +1,87 @@
+/**
+ * What the states of a connection share: its two record directions, and the one flight that is being built.
+ *
+ * All connections of a process build their records in the same memory. That is safe because a flight never outlives
+ * the call that builds it, and because whoever finds another connection's bytes there sends them on first.
+ *
+ * @module
+ */
+import type { Suite, TrafficKeys } from "../crypto/crypto.ts";
+import { Alert } from "./alert.ts";
+import type { ServerConfig } from "./config.ts";
+import type { EchStatus, Output } from "./output.ts";
+import { RecordReader } from "./record-reader.ts";
+import { Flight, RecordWriter } from "./record.ts";
+import { ContentType } from "./wire/code-points.ts";
+
+export class Link {
+  readonly config: ServerConfig;
+  readonly out: Output;
+  readonly reader: RecordReader;
+  readonly writer: RecordWriter = new RecordWriter();
+  /** Wall-clock time of the last input. */
+  nowMs = 0;
+  /** Alerts are padded to a multiple of this: a refusal looks like a flight (policy §8.10). */
+  alertPadding = 0;
+  ech: EchStatus | undefined = undefined;
+
+  constructor(config: ServerConfig, out: Output) {
+    this.config = config;
+    this.out = out;
+    this.reader = new RecordReader(config.limits);
+  }
+
+  /** Queues `bytes[start, end)` as records of `type` under the write key in force. */
+  write(type: number, bytes: Uint8Array, start: number, end: number, padTo: number = 0): void {
+    if (owner !== this) {
+      owner?.flush();
+      owner = this;
+    }
+    this.writer.write(flight, type, bytes, start, end, padTo);
+    if (flight.length >= FLUSH_AT_BYTES) this.flush();
+  }
+
+  /** The one compatibility record, right after our first handshake message (RFC 9846 §E.4). */
+  writeChangeCipherSpec(): void {
+    this.write(ContentType.change_cipher_spec, CHANGE_CIPHER_SPEC, 0, 1);
+  }
+
+  writeAlert(code: number): void {
+    const level = code === Alert.close_notify || code === Alert.user_canceled ? 1 : 2;
+    const padTo = this.writer.isProtected ? this.alertPadding : 0;
+    this.write(ContentType.alert, new Uint8Array([level, code]), 0, 2, padTo);
+  }
+
+  /** Hands the queued records on, in one piece. */
+  flush(): void {
+    if (owner !== this) return;
+    owner = undefined;
+    if (flight.length === 0) return;
+    const full = flight;
+    flight = spare ?? new Flight(); // whoever writes during `send` finds other memory
+    spare = undefined;
+    try {
+      this.out.send(full.bytes, 0, full.length);
+    } finally {
+      full.reset();
+      spare = full;
+    }
+  }
+
+  protectRead(suite: Suite, keys: TrafficKeys): void {
+    this.reader.protect(this.config.crypto.aead(suite.aead, keys.key), keys.iv);
+  }
+
+  protectWrite(suite: Suite, keys: TrafficKeys): void {
+    this.writer.protect(this.config.crypto.aead(suite.aead, keys.key), keys.iv);
+  }
+}
+
+let flight = new Flight();
+let spare: Flight | undefined;
+/** Whose bytes are in `flight`. */
+let owner: Link | undefined;
+
+const CHANGE_CIPHER_SPEC = new Uint8Array([1]);
+/** Bulk data goes out in pieces of this size (hot-path §5); a handshake flight is far smaller. */
+const FLUSH_AT_BYTES = 65536;

@@ -1,0 +1,162 @@
+/**
+ * An established connection: KeyUpdate, tickets, exporters (RFC 9846 §4.7, §7.5).
+ * @module
+ */
+import type { ApplicationSecrets, Suite } from "../crypto/crypto.ts";
+import { TlsError } from "./error.ts";
+import type { Limits } from "./limits.ts";
+import type { Link } from "./link.ts";
+import type { Negotiated } from "./output.ts";
+import { endsRecord, type State } from "./state.ts";
+import { ContentType, HandshakeType } from "./wire/code-points.ts";
+import { decodeKeyUpdate, encodeKeyUpdate } from "./wire/key-update.ts";
+import { encodeNewSessionTicket } from "./wire/new-session-ticket.ts";
+import { Writer } from "./wire/writer.ts";
+
+/** Tickets that are still to be sent. Gone once they are: an established connection keeps keys and nothing else. */
+export interface TicketPlan {
+  readonly count: number;
+  readonly resumptionSecret: Uint8Array;
+  readonly cipherSuite: number;
+  readonly alpn: string | undefined;
+  readonly serverNameHash: Uint8Array;
+  readonly policyId: number;
+  readonly echAccepted: boolean;
+  /** When the full handshake was that all this rests on. */
+  readonly authenticatedSeconds: number;
+}
+
+export class Traffic implements State {
+  readonly name = "Traffic";
+  readonly parked = false;
+  readonly #suite: Suite;
+  #clientSecret: Uint8Array;
+  #serverSecret: Uint8Array;
+  #exporter: Uint8Array | undefined;
+  #tickets: TicketPlan | undefined;
+  #facts: Negotiated | undefined;
+  #updatesWithoutData = 0;
+  /** Our KeyUpdate is sealed and has not gone to the socket: further requests ask for nothing more. */
+  #updateQueued = false;
+
+  constructor(
+    suite: Suite,
+    application: ApplicationSecrets,
+    tickets: TicketPlan | undefined,
+    facts: Negotiated,
+  ) {
+    this.#suite = suite;
+    this.#clientSecret = application.clientTraffic;
+    this.#serverSecret = application.serverTraffic;
+    this.#exporter = application.exporter;
+    this.#tickets = tickets;
+    this.#facts = facts;
+  }
+
+  limitFor(type: number, limits: Limits): number | undefined {
+    return type === HandshakeType.key_update ? limits.maxPostHandshakeMessage : undefined;
+  }
+
+  enter(link: Link): void {
+    const facts = this.#facts;
+    if (facts === undefined) return;
+    this.#facts = undefined;
+    link.out.established(facts);
+    if (!link.config.keepExporterSecret) this.#exporter = undefined;
+  }
+
+  /** KeyUpdate (RFC 9846 §4.7.3): the read key changes at once, ours in answer to a request. */
+  handle(message: Uint8Array, last: boolean, link: Link): State {
+    const requested = decodeKeyUpdate(message);
+    endsRecord(last, "KeyUpdate");
+    if (++this.#updatesWithoutData > link.config.limits.maxKeyUpdatesWithoutData) {
+      throw new TlsError("too many KeyUpdates");
+    }
+    const next = link.config.crypto.schedule.update(this.#suite, this.#clientSecret);
+    this.#clientSecret.fill(0);
+    this.#clientSecret = next.secret;
+    link.protectRead(this.#suite, next.keys);
+    if (requested && !this.#updateQueued) this.updateWriteKey(link);
+    return this;
+  }
+
+  /** KeyUpdate(update_not_requested) under the old key; whatever is sealed after it uses the new one. */
+  updateWriteKey(link: Link): void {
+    scratch.reset();
+    encodeKeyUpdate(scratch, false);
+    link.write(ContentType.handshake, scratch.view(), 0, scratch.length);
+    const next = link.config.crypto.schedule.update(this.#suite, this.#serverSecret);
+    this.#serverSecret.fill(0);
+    this.#serverSecret = next.secret;
+    link.protectWrite(this.#suite, next.keys);
+    this.#updateQueued = true;
+  }
+
+  /** RFC 9846 §5.5. ChaCha20-Poly1305 has no such limit. */
+  needsRekey(link: Link): boolean {
+    return link.writer.sealedRecords >= link.config.limits.rekeyAfterRecords &&
+      this.#suite.aead !== "chacha20-poly1305";
+  }
+
+  dataReceived(): void {
+    this.#updatesWithoutData = 0;
+  }
+
+  flushed(): void {
+    this.#updateQueued = false;
+  }
+
+  /** NewSessionTicket × count, in one record; sizes are the same for every site (tls13-server §7.1). */
+  sendTickets(link: Link): void {
+    const plan = this.#tickets;
+    if (plan === undefined) return;
+    this.#tickets = undefined;
+    const { crypto, tickets } = link.config;
+    if (tickets === undefined) return;
+    scratch.reset();
+    for (let i = 0; i < plan.count; i++) {
+      const nonce = new Uint8Array([i]);
+      const ageAdd = readUint32(crypto.random(4));
+      const ticket = tickets.seal({
+        suite: plan.cipherSuite,
+        psk: crypto.schedule.ticketPsk(this.#suite.hash, plan.resumptionSecret, nonce),
+        createdMs: link.nowMs,
+        authenticatedSeconds: plan.authenticatedSeconds,
+        lifetimeSeconds: tickets.lifetimeSeconds,
+        ageAdd,
+        serverNameHash: plan.serverNameHash,
+        alpn: plan.alpn,
+        policyId: plan.policyId,
+        echAccepted: plan.echAccepted,
+      });
+      const { lifetimeSeconds } = tickets;
+      encodeNewSessionTicket(scratch, { lifetimeSeconds, ageAdd, nonce, ticket });
+    }
+    plan.resumptionSecret.fill(0);
+    link.write(ContentType.handshake, scratch.view(), 0, scratch.length);
+  }
+
+  /**
+   * RFC 9846 §7.5.
+   * @throws {RangeError} after `established`, unless the server keeps exporter secrets
+   */
+  exportKeyingMaterial(
+    label: string,
+    context: Uint8Array,
+    length: number,
+    link: Link,
+  ): Uint8Array {
+    if (this.#exporter === undefined) {
+      throw new RangeError("Cannot export keying material: keepExporterSecret is off");
+    }
+    const { schedule } = link.config.crypto;
+    return schedule.exporter(this.#suite.hash, this.#exporter, label, context, length);
+  }
+}
+
+function readUint32(bytes: Uint8Array): number {
+  return ((bytes[0]! << 24) | (bytes[1]! << 16) | (bytes[2]! << 8) | bytes[3]!) >>> 0;
+}
+
+/** Used within one call. */
+const scratch = new Writer(1024);
