@@ -1,0 +1,184 @@
+/**
+ * The command line, read with node's own parser.
+ * @module
+ */
+import { isIP } from "node:net";
+import { parseArgs, type ParseArgsConfig } from "node:util";
+
+import { didYouMean } from "../config/nearest.ts";
+
+export type Command =
+  | ({ readonly name: "run" } & RunArguments)
+  | ({ readonly name: "ech list" } & CommonArguments)
+  | ({ readonly name: "validate"; readonly limits: boolean } & CommonArguments)
+  | { readonly name: "version" }
+  | { readonly name: "help" };
+
+export interface CommonArguments {
+  /** As given; undefined: sotto.toml here, if there is one. */
+  readonly config: string | undefined;
+  /** As given; undefined: SOTTO_DATA or the default folder. */
+  readonly data: string | undefined;
+}
+
+export interface RunArguments extends CommonArguments {
+  /** IP addresses; empty: the default. */
+  readonly listen: readonly string[];
+  /** 0: a free one. Undefined: the default. */
+  readonly httpPort: number | undefined;
+  readonly httpsPort: number | undefined;
+  readonly readyFile: string | undefined;
+  readonly log: "pretty" | "json" | undefined;
+  readonly keyLog: string | undefined;
+}
+
+/** The command line is wrong; the message says how it would be right. */
+export class UsageError extends Error {
+  override readonly name = "UsageError";
+}
+
+export const USAGE = `sotto: a TLS terminator that hides which of your sites is being visited
+
+  edge.ts [run] [options]      serve
+  edge.ts ech list [options]   print the ECHConfigList, in base64
+  edge.ts validate [options]   check the configuration; --limits prints every limit
+  edge.ts version              print the version
+
+  --config FILE        configuration (default: sotto.toml, if there is one)
+  --data DIR           where keys and certificates are kept (default: SOTTO_DATA, else the user's data folder)
+
+and for run:
+  --listen ADDRESS     an IP address to listen on; may be repeated
+  --https-port N       0 takes a free one (default: 443)
+  --http-port N        0 takes a free one (default: 80)
+  --ready-file FILE    written once it serves: addresses, root certificate, ECH, sites, in JSON
+  --log pretty|json    form of the log (default: pretty on a terminal)
+  --key-log FILE       write the secrets of every connection for a debugger: never in production
+`;
+
+const common = {
+  config: { type: "string" },
+  data: { type: "string" },
+  help: { type: "boolean", short: "h" },
+} as const satisfies ParseArgsConfig["options"];
+
+const run = {
+  ...common,
+  listen: { type: "string", multiple: true },
+  "http-port": { type: "string" },
+  "https-port": { type: "string" },
+  "ready-file": { type: "string" },
+  log: { type: "string" },
+  "key-log": { type: "string" },
+} as const satisfies ParseArgsConfig["options"];
+
+const validate = { ...common, limits: { type: "boolean" } } as const;
+
+const COMMANDS = ["run", "ech list", "validate", "version", "help"];
+
+/**
+ * @param args what stands behind the program's name
+ * @throws {UsageError}
+ */
+export function parseCommandLine(args: readonly string[]): Command {
+  const words: string[] = [];
+  while (words.length < 2 && /^[a-z]/.test(args[words.length] ?? "")) {
+    words.push(args[words.length]!);
+  }
+  const [first = "run", second] = words;
+  if (first === "ech") {
+    if (second !== "list") throw new UsageError("ech wants a word behind it, accepted: list");
+    const values = parse(args.slice(2), common);
+    return values.help ? { name: "help" } : { name: "ech list", ...files(values) };
+  }
+  const rest = args.slice(words.length === 0 ? 0 : 1);
+  switch (first) {
+    case "run": {
+      const values = parse(rest, run);
+      return values.help ? { name: "help" } : { name: "run", ...runArguments(values) };
+    }
+    case "validate": {
+      const values = parse(rest, validate);
+      if (values.help) return { name: "help" };
+      return { name: "validate", ...files(values), limits: values.limits ?? false };
+    }
+    case "version":
+      parse(rest, {});
+      return { name: "version" };
+    case "help":
+      return { name: "help" };
+    default:
+      throw new UsageError(
+        `unknown command ${JSON.stringify(first)}, accepted: ${COMMANDS.join(", ")}` +
+          didYouMean(first, COMMANDS),
+      );
+  }
+}
+
+function files(values: { config?: string; data?: string }): CommonArguments {
+  return { config: given("config", values.config), data: given("data", values.data) };
+}
+
+function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArguments {
+  for (const address of values.listen ?? []) {
+    if (isIP(address) === 0) {
+      throw new UsageError(
+        `--listen ${
+          JSON.stringify(address)
+        } is no IP address, accepted: as in 127.0.0.1, ::1, 0.0.0.0 or ::` +
+          (address === "localhost" ? "; localhost is 127.0.0.1 and ::1" : ""),
+      );
+    }
+  }
+  const { log } = values;
+  if (log !== undefined && log !== "pretty" && log !== "json") {
+    throw new UsageError(`--log ${JSON.stringify(log)} is unknown, accepted: pretty, json`);
+  }
+  return {
+    ...files(values),
+    listen: values.listen ?? [],
+    httpPort: port("http-port", values["http-port"]),
+    httpsPort: port("https-port", values["https-port"]),
+    readyFile: given("ready-file", values["ready-file"]),
+    log,
+    keyLog: given("key-log", values["key-log"]),
+  };
+}
+
+function port(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  const value = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
+  if (!(value <= 65535)) {
+    throw new UsageError(`--${option} ${JSON.stringify(text)} is no port, accepted: 0 to 65535`);
+  }
+  return value;
+}
+
+function given(option: string, text: string | undefined): string | undefined {
+  if (text === "") throw new UsageError(`--${option} wants a path behind it`);
+  return text;
+}
+
+function parse<const O extends NonNullable<ParseArgsConfig["options"]>>(
+  args: readonly string[],
+  options: O,
+) {
+  try {
+    return parseArgs({ args: [...args], options, allowPositionals: false, strict: true }).values;
+  } catch (cause) {
+    const known = Object.keys(options).map((name) => `--${name}`);
+    throw new UsageError(optionProblem(args, known) ?? (cause as Error).message, { cause });
+  }
+}
+
+/** What node's parser says at length, in a sentence; undefined where it is something else. */
+function optionProblem(args: readonly string[], known: readonly string[]): string | undefined {
+  for (const arg of args) {
+    const name = arg.split("=")[0]!;
+    if (name.startsWith("--") && !known.includes(name)) {
+      const accepted = known.length === 0 ? "no options" : known.join(", ");
+      return `unknown option ${name}, accepted: ${accepted}${didYouMean(name, known)}`;
+    }
+  }
+  return undefined;
+}

@@ -1,0 +1,32 @@
+/**
+ * The ready file: what scripts read once sotto serves. It appears whole or not at all.
+ * @module
+ */
+import { chmod, rename, rm, writeFile } from "node:fs/promises";
+
+export interface Ready {
+  readonly pid: number;
+  readonly runtime: "bun" | "deno" | "node";
+  /** `127.0.0.1:8443`, `[::1]:8443` */
+  readonly https: readonly string[];
+  readonly http: readonly string[];
+  /** Path of the local CA's root certificate, PEM. */
+  readonly root: string;
+  /** Null: ECH is off. `configList` is base64 of the ECHConfigList, length included. */
+  readonly ech: { readonly publicName: string; readonly configList: string } | null;
+  readonly sites: readonly { readonly names: readonly string[]; readonly handler: string }[];
+}
+
+/** Writes beside `path` and renames, so that no one reads half a file. */
+export async function writeReadyFile(path: string, ready: Ready): Promise<void> {
+  const temporary = `${path}.${ready.pid}.tmp`;
+  try {
+    await writeFile(temporary, JSON.stringify(ready) + "\n");
+    // It holds nothing secret, and who waits for it may be another user than who serves.
+    await chmod(temporary, 0o644);
+    await rename(temporary, path);
+  } catch (error) {
+    await rm(temporary, { force: true });
+    throw error;
+  }
+}
