@@ -1,0 +1,83 @@
+import { expect, test } from "vitest";
+
+import { parseCommandLine, UsageError } from "../../src/cli/arguments.ts";
+
+const nothing = {
+  config: undefined,
+  data: undefined,
+  listen: [],
+  httpPort: undefined,
+  httpsPort: undefined,
+  readyFile: undefined,
+  log: undefined,
+  keyLog: undefined,
+};
+
+test("Without a word it runs", () => {
+  expect(parseCommandLine([])).toEqual({ name: "run", ...nothing });
+  expect(parseCommandLine(["run"])).toEqual({ name: "run", ...nothing });
+});
+
+test("Every option of run arrives", () => {
+  expect(
+    parseCommandLine([
+      ...["--config", "a.toml", "--data=d", "--listen", "127.0.0.1", "--listen", "::1"],
+      ...["--http-port", "0", "--https-port", "8443", "--ready-file", "r.json"],
+      ...["--log", "json", "--key-log", "k.log"],
+    ]),
+  ).toEqual({
+    name: "run",
+    config: "a.toml",
+    data: "d",
+    listen: ["127.0.0.1", "::1"],
+    httpPort: 0,
+    httpsPort: 8443,
+    readyFile: "r.json",
+    log: "json",
+    keyLog: "k.log",
+  });
+});
+
+test("The other commands", () => {
+  expect(parseCommandLine(["ech", "list", "--data", "d"])).toEqual({
+    name: "ech list",
+    config: undefined,
+    data: "d",
+  });
+  expect(parseCommandLine(["validate", "--limits", "--config", "c"])).toEqual({
+    name: "validate",
+    config: "c",
+    data: undefined,
+    limits: true,
+  });
+  expect(parseCommandLine(["version"])).toEqual({ name: "version" });
+  for (const args of [["help"], ["--help"], ["run", "-h"], ["ech", "list", "--help"]]) {
+    expect(parseCommandLine(args)).toEqual({ name: "help" });
+  }
+});
+
+test.each([
+  [
+    ["rum"],
+    'unknown command "rum", accepted: run, ech list, validate, version, help; did you mean "run"?',
+  ],
+  [["ech"], "ech wants a word behind it, accepted: list"],
+  [["ech", "lst"], "ech wants a word behind it, accepted: list"],
+  [
+    ["--conifg", "x"],
+    /^unknown option --conifg, accepted: --config, .*; did you mean "--config"\?$/,
+  ],
+  [["version", "--data", "x"], "unknown option --data, accepted: no options"],
+  [["run", "extra"], /extra/],
+  [["--http-port", "65536"], '--http-port "65536" is no port, accepted: 0 to 65535'],
+  [["--https-port", "-1"], /--https-port/],
+  [["--https-port", "x"], '--https-port "x" is no port, accepted: 0 to 65535'],
+  [["--https-port=0x1"], '--https-port "0x1" is no port, accepted: 0 to 65535'],
+  [["--listen", "localhost"], /is no IP address.*localhost is 127\.0\.0\.1 and ::1$/],
+  [["--log", "xml"], '--log "xml" is unknown, accepted: pretty, json'],
+  [["--data="], "--data wants a path behind it"],
+  [["--config"], /--config/],
+])("%j is refused", (args, message) => {
+  expect(() => parseCommandLine(args)).toThrow(UsageError);
+  expect(() => parseCommandLine(args)).toThrow(message);
+});

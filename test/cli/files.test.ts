@@ -1,0 +1,80 @@
+import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { DataFolderError, findDataFolder, prepareDataFolder } from "../../src/cli/data-folder.ts";
+import { openKeyLog } from "../../src/cli/key-log.ts";
+import { type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sotto-cli-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+const ready: Ready = {
+  pid: 7,
+  runtime: "bun",
+  https: ["127.0.0.1:8443", "[::1]:8443"],
+  http: [],
+  root: "/data/root.pem",
+  ech: { publicName: "cover.localhost", configList: "AA==" },
+  sites: [{ names: ["localhost"], handler: "app" }],
+};
+
+test("The ready file appears whole, for others to read, and nothing beside it", async () => {
+  const path = join(folder, "ready.json");
+  await writeFile(path, "old");
+  await writeReadyFile(path, ready);
+  expect(JSON.parse(await readFile(path, "utf8"))).toEqual(ready);
+  expect((await stat(path)).mode & 0o777).toBe(0o644);
+  expect(await readdir(folder)).toEqual(["ready.json"]);
+});
+
+test("A ready file that cannot be put in place leaves nothing behind", async () => {
+  await expect(writeReadyFile(folder, ready)).rejects.toThrow();
+  await expect(writeReadyFile(join(folder, "no/such"), ready)).rejects.toThrow("ENOENT");
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("policy 1.9: the data folder is the given one, SOTTO_DATA, XDG's, the home's, the working one", () => {
+  const all = { SOTTO_DATA: "s", XDG_DATA_HOME: "/xdg", HOME: "/home/me" };
+  const path = (given: string | undefined, environment: Record<string, string>) =>
+    findDataFolder(given, environment, "/work").path;
+  expect(path("d", all)).toBe("/work/d");
+  expect(path(undefined, all)).toBe("/work/s");
+  expect(path(undefined, { ...all, SOTTO_DATA: "" })).toBe("/xdg/sotto");
+  expect(path(undefined, { XDG_DATA_HOME: "relative", HOME: "/home/me" })).toBe(
+    "/home/me/.local/share/sotto",
+  );
+  const last = findDataFolder(undefined, {}, "/work");
+  expect(last.path).toBe("/work/sotto-data");
+  expect(last.warning).toContain("/work/sotto-data");
+});
+
+test("policy 1.9: a data folder is made private, and one that cannot be is named with the way out", async () => {
+  const path = join(folder, "a/b");
+  await prepareDataFolder(path);
+  expect((await stat(path)).mode & 0o777).toBe(0o700);
+  const file = join(folder, "file");
+  await writeFile(file, "");
+  await expect(prepareDataFolder(join(file, "data"))).rejects.toThrow(DataFolderError);
+  await expect(prepareDataFolder(join(file, "data"))).rejects.toThrow(
+    /file\/data is not writable \(ENOTDIR\).*--data DIR/,
+  );
+});
+
+test("tls13 15: the key log is appended to and private, whatever it was", async () => {
+  const path = join(folder, "keys.log");
+  await writeFile(path, "old\n", { mode: 0o644 });
+  const log = openKeyLog(path);
+  log.line("CLIENT_RANDOM 1");
+  log.line("CLIENT_RANDOM 2");
+  log.close();
+  expect(await readFile(path, "utf8")).toBe("old\nCLIENT_RANDOM 1\nCLIENT_RANDOM 2\n");
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+});
