@@ -1,5 +1,5 @@
 /**
- * What sotto wants from a JavaScript runtime beyond what all three share: TCP with back-pressure.
+ * What sotto wants from a JavaScript runtime beyond what all three share: TCP with back-pressure, and its HTTP server.
  *
  * `bun.ts`, `deno.ts` and `node.ts` implement it; they are named only where things are wired together.
  *
@@ -17,6 +17,24 @@ export interface Runtime {
 
   /** Asks for a young collection after bulk work (hot-path §5); nothing where the runtime has no such thing. */
   nudgeCollector(): void;
+
+  /**
+   * Starts the runtime's own HTTP/1.1 server for streams that are already decrypted. `answer` sees each request
+   * with the tag of the connection that it came over; its `url` begins with `https://`.
+   */
+  serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>>;
+}
+
+export type AnswerHttp<Tag> = (request: Request, tag: Tag) => Response | Promise<Response>;
+
+/** Nobody but the holder of this object gets a request into it, wherever it listens. */
+export interface HttpServer<Tag extends object> {
+  /** A connection into the server. What the server answers comes as `events.data`. */
+  connect(tag: Tag, events: SocketEvents): Promise<Socket>;
+  /** Requests that came from elsewhere, and got 403. */
+  readonly strangers: number;
+  /** Ends the server and what is left of its connections. */
+  stop(): Promise<void>;
 }
 
 export interface ListenOptions {

@@ -1,0 +1,236 @@
+/**
+ * The runtime interface on Bun: Bun.listen, Bun.connect, Bun.serve.
+ *
+ * Bun takes what the kernel takes and keeps nothing (`write` tells how much), so no byte is copied here.
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import { plainAddress } from "./address.ts";
+import { HttpHop } from "./http-hop.ts";
+import type {
+  AnswerHttp,
+  ConnectTarget,
+  HttpServer,
+  Listener,
+  ListenOptions,
+  Runtime,
+  Socket,
+  SocketEvents,
+} from "./runtime.ts";
+
+export function bunRuntime(): Runtime {
+  const bun = (globalThis as unknown as { Bun?: Bun }).Bun;
+  if (bun === undefined) throw new TypeError("Cannot use the Bun runtime outside of Bun");
+  return new BunRuntime(bun);
+}
+
+class BunRuntime implements Runtime {
+  readonly name = "bun";
+  readonly version: string;
+  readonly #bun: Bun;
+
+  constructor(bun: Bun) {
+    this.#bun = bun;
+    this.version = bun.version;
+  }
+
+  // oxlint-disable-next-line typescript/require-await -- a throw of Bun.listen becomes the rejection
+  async listen(
+    options: ListenOptions,
+    accept: (socket: Socket) => SocketEvents,
+  ): Promise<Listener> {
+    const highestDescriptor = descriptorLimit() - RESERVED_DESCRIPTORS;
+    const server = this.#bun.listen<BunSocket>({
+      hostname: options.hostname,
+      port: options.port,
+      reusePort: options.reusePort ?? false,
+      allowHalfOpen: true,
+      socket: {
+        ...HANDLERS,
+        open(handle) {
+          const socket = new BunSocket(handle);
+          handle.data = socket;
+          // Out of descriptors, Bun would spin on a listening socket that stays readable. Accepting and closing
+          // while a few are left is what libuv does at that point.
+          if (handle.fd > highestDescriptor) handle.terminate();
+          else socket.events = accept(socket);
+        },
+      },
+    });
+    return {
+      hostname: options.hostname,
+      port: server.port,
+      stop() {
+        server.stop(false);
+        return Promise.resolve();
+      },
+    };
+  }
+
+  async connect(target: ConnectTarget, events: SocketEvents): Promise<Socket> {
+    const handle = await this.#bun.connect<BunSocket>({
+      ...("path" in target
+        ? { unix: target.path }
+        : { hostname: target.hostname, port: target.port }),
+      allowHalfOpen: true,
+      socket: {
+        ...HANDLERS,
+        open(handle) {
+          const socket = new BunSocket(handle);
+          socket.events = events;
+          handle.data = socket;
+        },
+        connectError() {}, // the promise rejects with the same error
+      },
+    });
+    return handle.data;
+  }
+
+  nudgeCollector(): void {
+    this.#bun.gc(false);
+  }
+
+  serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>> {
+    return HttpHop.start(this, answer, (fetch) => {
+      const server = this.#bun.serve({
+        hostname: "127.0.0.1",
+        port: 0,
+        idleTimeout: 0, // the edge has its own
+        maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+        fetch: (request, server) => fetch(request, server.requestIP(request) ?? undefined),
+      });
+      return { port: server.port, stop: () => server.stop(true) };
+    });
+  }
+}
+
+/** Descriptors kept free for files, upstreams and the collector's delay. */
+const RESERVED_DESCRIPTORS = 16;
+
+function descriptorLimit(): number {
+  try {
+    const soft = /^Max open files\s+(\d+)/m.exec(readFileSync("/proc/self/limits", "latin1"))?.[1];
+    return soft === undefined ? Infinity : Number(soft);
+  } catch {
+    return Infinity;
+  }
+}
+
+class BunSocket implements Socket {
+  events: SocketEvents | undefined;
+  readonly #handle: BunHandle<BunSocket>;
+
+  constructor(handle: BunHandle<BunSocket>) {
+    this.#handle = handle;
+  }
+
+  get remoteAddress(): string {
+    return plainAddress(this.#handle.remoteAddress ?? "");
+  }
+  get remotePort(): number {
+    return this.#handle.remotePort ?? 0;
+  }
+  get localAddress(): string {
+    return plainAddress(this.#handle.localAddress ?? "");
+  }
+  get localPort(): number {
+    return this.#handle.localPort ?? 0;
+  }
+
+  write(bytes: Uint8Array, start: number, end: number): number {
+    if (start === end) return 0;
+    const taken = this.#handle.write(bytes, start, end - start);
+    return taken < 0 ? 0 : taken;
+  }
+  pause(): void {
+    this.#handle.pause();
+  }
+  resume(): void {
+    this.#handle.resume();
+  }
+  shutdown(): void {
+    this.#handle.shutdown();
+  }
+  terminate(): void {
+    this.#handle.terminate();
+  }
+}
+
+const HANDLERS = {
+  binaryType: "uint8array",
+  data(handle: BunHandle<BunSocket>, bytes: Uint8Array) {
+    handle.data.events?.data(bytes);
+  },
+  drain(handle: BunHandle<BunSocket>) {
+    handle.data.events?.drain();
+  },
+  end(handle: BunHandle<BunSocket>) {
+    handle.data.events?.end();
+  },
+  close(handle: BunHandle<BunSocket>, error?: Error | null) {
+    const socket = handle.data as BunSocket | undefined; // undefined where `open` was never reached
+    const events = socket?.events;
+    if (socket === undefined || events === undefined) return;
+    socket.events = undefined;
+    events.close(error ?? undefined);
+  },
+  error(_handle: BunHandle<BunSocket>, error: Error) {
+    throw error; // a callback's own exception: not the socket's
+  },
+} as const;
+
+/** What we use of Bun's globals. */
+interface Bun {
+  readonly version: string;
+  gc(full: boolean): void;
+  listen<Data>(options: {
+    hostname: string;
+    port: number;
+    reusePort: boolean;
+    allowHalfOpen: boolean;
+    socket: BunHandlers<Data>;
+  }): { readonly port: number; stop(closeConnections: boolean): void };
+  connect<Data>(options: {
+    hostname?: string;
+    port?: number;
+    unix?: string;
+    allowHalfOpen: boolean;
+    socket: BunHandlers<Data>;
+  }): Promise<BunHandle<Data>>;
+  serve(options: {
+    hostname: string;
+    port: number;
+    idleTimeout: number;
+    maxRequestBodySize: number;
+    fetch(
+      request: Request,
+      server: { requestIP(request: Request): { address: string; port: number } | null },
+    ): Response | Promise<Response>;
+  }): { readonly port: number; stop(closeConnections: boolean): Promise<void> };
+}
+
+interface BunHandlers<Data> {
+  binaryType: "uint8array";
+  open(handle: BunHandle<Data>): void;
+  data(handle: BunHandle<Data>, bytes: Uint8Array): void;
+  drain(handle: BunHandle<Data>): void;
+  end(handle: BunHandle<Data>): void;
+  close(handle: BunHandle<Data>, error?: Error | null): void;
+  error(handle: BunHandle<Data>, error: Error): void;
+  connectError?(handle: BunHandle<Data>, error: Error): void;
+}
+
+interface BunHandle<Data> {
+  data: Data;
+  readonly fd: number;
+  readonly remoteAddress: string | undefined;
+  readonly remotePort: number | undefined;
+  readonly localAddress: string | undefined;
+  readonly localPort: number | undefined;
+  write(bytes: Uint8Array, offset: number, length: number): number;
+  pause(): void;
+  resume(): void;
+  shutdown(): void;
+  terminate(): void;
+}
