@@ -1,0 +1,102 @@
+/**
+ * Puts a `Crypto` together from primitives. The coarse operations (hybrid key exchange, key schedule, HPKE) are composed
+ * of the primitives and nothing else, so every provider has them.
+ *
+ * @module
+ */
+import { makeAead } from "./aead.ts";
+import type {
+  Aead,
+  AeadName,
+  Crypto,
+  GroupName,
+  HashName,
+  HpkeRecipient,
+  KeyPair,
+  RunningHash,
+  SharedKey,
+  SignatureName,
+  SigningKey,
+} from "./crypto.ts";
+import { HpkeKey, hpkeKeyPair } from "./hpke.ts";
+import { answerHybrid, hybridKeyPair } from "./hybrid.ts";
+import { HkdfKeySchedule } from "./key-schedule.ts";
+import type { Hash, Primitives } from "./primitives.ts";
+import { signingKey, verify } from "./signing-key.ts";
+
+export function composeCrypto(name: string, primitives: Primitives): Crypto {
+  return new ComposedCrypto(name, primitives);
+}
+
+class ComposedCrypto implements Crypto {
+  readonly name: string;
+  readonly schedule: HkdfKeySchedule;
+  readonly #primitives: Primitives;
+  readonly #hash: Hash;
+
+  constructor(name: string, primitives: Primitives) {
+    this.name = name;
+    this.#primitives = primitives;
+    this.#hash = primitives.hash;
+    this.schedule = new HkdfKeySchedule(primitives.hmac, primitives.hash.digest);
+  }
+
+  random(length: number): Uint8Array {
+    return this.#primitives.system.random(length);
+  }
+
+  equal(a: Uint8Array, b: Uint8Array): boolean {
+    return this.#primitives.system.equal(a, b);
+  }
+
+  digest(hash: HashName, bytes: Uint8Array): Uint8Array {
+    return this.#hash.digest(hash, bytes);
+  }
+
+  hmac(hash: HashName, key: Uint8Array, bytes: Uint8Array): Uint8Array {
+    return this.#primitives.hmac(hash, key, bytes);
+  }
+
+  hash(hash: HashName): RunningHash {
+    return this.#hash.running(hash);
+  }
+
+  aead(name: AeadName, key: Uint8Array): Aead {
+    return makeAead(this.#primitives, name, key);
+  }
+
+  answerShare(group: GroupName, peerShare: Uint8Array): SharedKey | undefined {
+    if (group === "X25519MLKEM768") {
+      return answerHybrid(this.#primitives["ML-KEM-768"], this.#primitives.x25519, peerShare);
+    }
+    return this.#primitives[group].answer(peerShare);
+  }
+
+  keyPair(group: GroupName): KeyPair {
+    if (group === "X25519MLKEM768") {
+      return hybridKeyPair(this.#primitives["ML-KEM-768"], this.#primitives.x25519);
+    }
+    return this.#primitives[group].fresh();
+  }
+
+  hpkeRecipient(kem: number, privateKey: Uint8Array, info: Uint8Array): HpkeRecipient {
+    return new HpkeKey(this.#primitives, kem, privateKey, info);
+  }
+
+  hpkeKeyPair(kem: number): { readonly privateKey: Uint8Array; readonly publicKey: Uint8Array } {
+    return hpkeKeyPair(this.#primitives, kem);
+  }
+
+  signingKey(pem: string): SigningKey {
+    return signingKey(this.#primitives, pem);
+  }
+
+  verify(
+    scheme: SignatureName,
+    spki: Uint8Array,
+    content: Uint8Array,
+    signature: Uint8Array,
+  ): boolean {
+    return verify(this.#primitives, scheme, spki, content, signature);
+  }
+}

@@ -1,0 +1,159 @@
+/**
+ * The primitives of node:crypto, each in the form that is fast on the runtime it runs on.
+ *
+ * What a runtime lacks is absent: ChaCha20-Poly1305 on Bun, ML-KEM everywhere but on Node from 24.7. Results are plain
+ * Uint8Arrays: a Buffer's `slice` is a view, which callers do not expect.
+ *
+ * @module
+ */
+import type { CipherGCM, DecipherGCM, KeyObject } from "node:crypto";
+import * as nodeCrypto from "node:crypto";
+import type { Aead, HashName, RunningHash } from "./crypto.ts";
+import { nativeEcdh, nativeKem, nativeX25519 } from "./native-groups.ts";
+import { nativeEcdsa, nativeEd25519, nativeRsa } from "./native-signatures.ts";
+import { plain } from "./plain.ts";
+import type { Hash, Hmac, Primitives, System } from "./primitives.ts";
+
+export type NativePrimitives =
+  & Omit<Primitives, "chacha20-poly1305" | "ML-KEM-768">
+  & Partial<Pick<Primitives, "chacha20-poly1305" | "ML-KEM-768">>;
+
+export function nativePrimitives(): NativePrimitives {
+  const kem = nativeKem();
+  return {
+    system: nativeSystem,
+    hash: nativeHash,
+    hmac: nativeHmac,
+    "aes-gcm": (key) => new NativeAead(key.length === 16 ? "aes-128-gcm" : "aes-256-gcm", key),
+    ...(hasChaCha20() ? { "chacha20-poly1305": (key) => new NativeAead(CHACHA20, key) } : {}),
+    x25519: nativeX25519(),
+    secp256r1: nativeEcdh("P-256"),
+    secp384r1: nativeEcdh("P-384"),
+    ...(kem === undefined ? {} : { "ML-KEM-768": kem }),
+    "ecdsa-p256": nativeEcdsa,
+    "ecdsa-p384": nativeEcdsa,
+    ed25519: nativeEd25519,
+    rsa: nativeRsa,
+  };
+}
+
+export const nativeSystem: System = {
+  random(length) {
+    const bytes = new Uint8Array(length);
+    for (let at = 0; at < length; at += RANDOM_LIMIT) {
+      globalThis.crypto.getRandomValues(bytes.subarray(at, at + RANDOM_LIMIT));
+    }
+    return bytes;
+  },
+  equal(a, b) {
+    return a.length === b.length && nodeCrypto.timingSafeEqual(a, b);
+  },
+};
+
+/** getRandomValues takes no more at once. */
+const RANDOM_LIMIT = 65_536;
+
+const nativeHash: Hash = {
+  digest(hash, bytes) {
+    return plain(nodeCrypto.hash(hash, bytes, "buffer"));
+  },
+  running(hash) {
+    return new NativeRunningHash(nodeCrypto.createHash(hash));
+  },
+};
+
+class NativeRunningHash implements RunningHash {
+  readonly #hash: nodeCrypto.Hash;
+
+  constructor(hash: nodeCrypto.Hash) {
+    this.#hash = hash;
+  }
+
+  update(bytes: Uint8Array): void {
+    this.#hash.update(bytes);
+  }
+
+  digest(): Uint8Array {
+    return plain(this.#hash.copy().digest());
+  }
+
+  clone(): RunningHash {
+    return new NativeRunningHash(this.#hash.copy());
+  }
+}
+
+/**
+ * Node 24 takes 10 to 20 µs to look at a secret key given as bytes, and 2 to make a KeyObject of it. Bun and Deno are
+ * faster with bytes, and a KeyObject is memory that every idle connection would carry.
+ */
+const KEY_OBJECTS = process.versions["bun"] === undefined &&
+  process.versions["deno"] === undefined;
+
+const nativeHmac: Hmac = KEY_OBJECTS
+  ? (hash: HashName, key, bytes) =>
+    plain(nodeCrypto.createHmac(hash, nodeCrypto.createSecretKey(key)).update(bytes).digest())
+  : (hash, key, bytes) => plain(nodeCrypto.createHmac(hash, key).update(bytes).digest());
+
+type Cipher = "aes-128-gcm" | "aes-256-gcm" | "chacha20-poly1305";
+const CHACHA20 = "chacha20-poly1305";
+const TAG_LENGTH = 16;
+const TAG_OPTIONS = { authTagLength: TAG_LENGTH } as const;
+
+function hasChaCha20(): boolean {
+  return nodeCrypto.getCiphers().includes(CHACHA20);
+}
+
+/** Nothing but the name and the key: there are two of these per idle connection. */
+class NativeAead implements Aead {
+  readonly #cipher: Cipher;
+  readonly #key: Uint8Array | KeyObject;
+
+  constructor(cipher: Cipher, key: Uint8Array) {
+    this.#cipher = cipher;
+    this.#key = KEY_OBJECTS ? nodeCrypto.createSecretKey(key) : new Uint8Array(key);
+  }
+
+  seal(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    plaintext: Uint8Array,
+    out: Uint8Array,
+    at: number,
+  ): number {
+    // The two modes share this shape; the types of node:crypto keep them apart by name.
+    const cipher = nodeCrypto.createCipheriv(
+      this.#cipher as "aes-128-gcm",
+      this.#key,
+      nonce,
+      TAG_OPTIONS,
+    ) as CipherGCM;
+    if (aad.length > 0) cipher.setAAD(aad);
+    if (plaintext.length > 0) out.set(cipher.update(plaintext), at);
+    cipher.final();
+    const end = at + plaintext.length;
+    out.set(cipher.getAuthTag(), end);
+    return end + TAG_LENGTH;
+  }
+
+  open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {
+    const end = ciphertext.length - TAG_LENGTH;
+    if (end < 0) return undefined;
+    const decipher = nodeCrypto.createDecipheriv(
+      this.#cipher as "aes-128-gcm",
+      this.#key,
+      nonce,
+      TAG_OPTIONS,
+    ) as DecipherGCM;
+    decipher.setAuthTag(ciphertext.subarray(end));
+    if (aad.length > 0) decipher.setAAD(aad);
+    const plaintext = end === 0 ? EMPTY : plain(decipher.update(ciphertext.subarray(0, end)));
+    try {
+      decipher.final();
+    } catch {
+      return undefined;
+    }
+    return plaintext;
+  }
+}
+
+const EMPTY = new Uint8Array(0);

@@ -1,0 +1,157 @@
+/**
+ * Private keys that sign a CertificateVerify, and the check of a peer's (RFC 9846 §4.3.3, §4.5.2).
+ *
+ * Keys are read by node:crypto, whichever provider then signs: PEM and ASN.1 are not where providers differ.
+ *
+ * @module
+ */
+import type { KeyObject } from "node:crypto";
+import { createPrivateKey, createPublicKey } from "node:crypto";
+import type { SignatureName, SigningKey } from "./crypto.ts";
+import type { Primitives } from "./primitives.ts";
+import { pssPrivateKey, pssPublicKey, pssSpki } from "./rsa-pss-key.ts";
+
+/** One signature algorithm of a provider. Keys of RSA-PSS certificates come as plain RSA keys. */
+export interface Signatures {
+  signer(privateKey: KeyObject): (scheme: SignatureName, content: Uint8Array) => Uint8Array;
+  /** May throw what the library throws on a malformed signature. */
+  verify(
+    publicKey: KeyObject,
+    scheme: SignatureName,
+    content: Uint8Array,
+    signature: Uint8Array,
+  ): boolean;
+}
+
+export type SignaturePrimitives = Pick<Primitives, "ecdsa-p256" | "ecdsa-p384" | "ed25519" | "rsa">;
+
+/** @throws {TypeError} it cannot be read, or its kind is none that TLS 1.3 signs with here */
+export function signingKey(primitives: SignaturePrimitives, pem: string): SigningKey {
+  const key = readPrivateKey(pem);
+  const schemes = schemesOf(key);
+  if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
+  const sign = primitives[ALGORITHM_OF[schemes[0]!]].signer(key.object);
+  return {
+    schemes,
+    spki: spkiOf(key),
+    slow: key.object.asymmetricKeyType === "rsa",
+    sign(scheme, content) {
+      if (!schemes.includes(scheme)) {
+        throw new RangeError(`Cannot sign ${scheme} with ${describe(key)}`);
+      }
+      return sign(scheme, content);
+    },
+  };
+}
+
+/** False for whatever is wrong: signature, key, or a key that does not fit the scheme. */
+export function verify(
+  primitives: SignaturePrimitives,
+  scheme: SignatureName,
+  spki: Uint8Array,
+  content: Uint8Array,
+  signature: Uint8Array,
+): boolean {
+  try {
+    const key = readPublicKey(spki);
+    if (!schemesOf(key).includes(scheme)) return false;
+    return primitives[ALGORITHM_OF[scheme]].verify(key.object, scheme, content, signature);
+  } catch {
+    return false; // malformed DER of the peer: libraries differ in whether they throw
+  }
+}
+
+const ALGORITHM_OF = {
+  ecdsa_secp256r1_sha256: "ecdsa-p256",
+  ecdsa_secp384r1_sha384: "ecdsa-p384",
+  ed25519: "ed25519",
+  rsa_pss_rsae_sha256: "rsa",
+  rsa_pss_rsae_sha384: "rsa",
+  rsa_pss_rsae_sha512: "rsa",
+  rsa_pss_pss_sha256: "rsa",
+  rsa_pss_pss_sha384: "rsa",
+  rsa_pss_pss_sha512: "rsa",
+} as const satisfies Record<SignatureName, keyof SignaturePrimitives>;
+
+interface Key {
+  readonly object: KeyObject;
+  /** The AlgorithmIdentifier and its schemes where the key is bound to RSA-PSS. */
+  readonly pss: PssBinding | undefined;
+}
+
+export interface PssBinding {
+  readonly algorithm: Uint8Array;
+  readonly schemes: readonly SignatureName[];
+}
+
+function schemesOf({ object, pss }: Key): readonly SignatureName[] {
+  const { asymmetricKeyType, asymmetricKeyDetails } = object;
+  if (asymmetricKeyType === "ec") return EC_SCHEMES[asymmetricKeyDetails?.namedCurve ?? ""] ?? [];
+  if (asymmetricKeyType === "ed25519") return ["ed25519"];
+  if (asymmetricKeyType !== "rsa") return [];
+  if ((asymmetricKeyDetails?.modulusLength ?? 0) < MIN_RSA_BITS) return [];
+  return pss?.schemes ?? RSAE_SCHEMES;
+}
+
+const MIN_RSA_BITS = 2048;
+const EC_SCHEMES: Readonly<Record<string, readonly SignatureName[]>> = {
+  prime256v1: ["ecdsa_secp256r1_sha256"],
+  secp384r1: ["ecdsa_secp384r1_sha384"],
+};
+const RSAE_SCHEMES: readonly SignatureName[] = [
+  "rsa_pss_rsae_sha256",
+  "rsa_pss_rsae_sha384",
+  "rsa_pss_rsae_sha512",
+];
+
+const PEM_TYPES = {
+  "PRIVATE KEY": "pkcs8",
+  "EC PRIVATE KEY": "sec1",
+  "RSA PRIVATE KEY": "pkcs1",
+} as const;
+
+/** The first private key of a PEM text; what stands before it ("EC PARAMETERS", certificates) is passed over. */
+function readPrivateKey(pem: string): Key {
+  const block = /-----BEGIN ((?:EC |RSA )?PRIVATE KEY)-----([^-]*)-----END \1-----/.exec(pem);
+  if (block === null) throw new TypeError("Cannot read private key: no unencrypted PEM key in it");
+  const type = PEM_TYPES[block[1] as keyof typeof PEM_TYPES];
+  const der = Buffer.from(block[2]!, "base64");
+  try {
+    const pss = type === "pkcs8" ? pssPrivateKey(der) : undefined;
+    if (pss !== undefined) {
+      const object = createPrivateKey({
+        key: Buffer.from(pss.pkcs1),
+        format: "der",
+        type: "pkcs1",
+      });
+      return { object, pss };
+    }
+    return { object: createPrivateKey({ key: der, format: "der", type }), pss: undefined };
+  } catch (cause) {
+    throw new TypeError("Cannot read private key: malformed or of an unknown kind", { cause });
+  }
+}
+
+function readPublicKey(spki: Uint8Array): Key {
+  const pss = pssPublicKey(spki);
+  if (pss !== undefined) {
+    const object = createPublicKey({ key: Buffer.from(pss.pkcs1), format: "der", type: "pkcs1" });
+    return { object, pss };
+  }
+  const key = Buffer.from(spki.buffer, spki.byteOffset, spki.length);
+  return { object: createPublicKey({ key, format: "der", type: "spki" }), pss: undefined };
+}
+
+function spkiOf({ object, pss }: Key): Uint8Array {
+  const publicKey = createPublicKey(object);
+  return pss === undefined
+    ? new Uint8Array(publicKey.export({ format: "der", type: "spki" }))
+    : pssSpki(pss.algorithm, publicKey.export({ format: "der", type: "pkcs1" }));
+}
+
+function describe({ object, pss }: Key): string {
+  const { asymmetricKeyType = "unknown", asymmetricKeyDetails } = object;
+  const detail = asymmetricKeyDetails?.namedCurve ?? asymmetricKeyDetails?.modulusLength;
+  const kind = pss === undefined ? asymmetricKeyType : "rsa-pss";
+  return `a key of type ${kind}${detail === undefined ? "" : ` (${detail})`}`;
+}
