@@ -2,8 +2,6 @@
  * Where keys and certificates are kept (policy §1.9).
  * @module
  */
-import { constants } from "node:fs";
-import { access, mkdir } from "node:fs/promises";
 import { isAbsolute, join, resolve } from "node:path";
 
 export interface DataFolder {
@@ -30,24 +28,4 @@ export function findDataFolder(
     path,
     warning: `neither --data, SOTTO_DATA, XDG_DATA_HOME nor HOME is set: keys are kept in ${path}`,
   };
-}
-
-/** The data folder cannot be used; the message says what to do. */
-export class DataFolderError extends Error {
-  override readonly name = "DataFolderError";
-}
-
-/** Creates the folder (0700) where it is missing. @throws {DataFolderError} it cannot be written to */
-export async function prepareDataFolder(path: string): Promise<void> {
-  try {
-    await mkdir(path, { recursive: true, mode: 0o700 });
-    await access(path, constants.W_OK | constants.X_OK);
-  } catch (cause) {
-    const { code, message } = cause as NodeJS.ErrnoException;
-    throw new DataFolderError(
-      `The data folder ${path} is not writable (${code ?? message}). ` +
-        "Name one that is with --data DIR or SOTTO_DATA, or give this user the right to write there.",
-      { cause },
-    );
-  }
 }

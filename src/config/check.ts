@@ -6,6 +6,7 @@ import { resolve } from "node:path";
 
 import { NamedGroup } from "../tls/wire/code-points.ts";
 import { isPublicName } from "../tls/wire/ech-config.ts";
+import { qualifyName } from "../x509/names.ts";
 import type {
   CertificateFiles,
   ClientAuthOptions,
@@ -16,7 +17,6 @@ import type {
 import { DEFAULT_CONFIG, DEFAULT_GROUPS, DEFAULT_PUBLIC_NAME, DEFAULT_SITE } from "./config.ts";
 import { type ConfigPath, pathText, type Problem } from "./error.ts";
 import { LIMITS } from "./limits.ts";
-import { siteName } from "./names.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Document, SiteTable } from "./schema.ts";
 
@@ -91,10 +91,10 @@ function checkNames(
 ): string[] {
   const checked: string[] = [];
   for (const [i, text] of names.entries()) {
-    const result = siteName(text);
+    const result = qualifyName(text);
     const path = [...at, i];
-    if ("wrong" in result) {
-      report(path, `${JSON.stringify(text)} ${result.wrong}`);
+    if ("refused" in result) {
+      report(path, `${JSON.stringify(text)} ${result.refused}`);
       continue;
     }
     const owner = owners.get(result.name);

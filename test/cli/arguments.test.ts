@@ -20,11 +20,10 @@ test("Without a word it runs", () => {
 
 test("Every option of run arrives", () => {
   expect(
-    parseCommandLine([
-      ...["--config", "a.toml", "--data=d", "--listen", "127.0.0.1", "--listen", "::1"],
-      ...["--http-port", "0", "--https-port", "8443", "--ready-file", "r.json"],
-      ...["--log", "json", "--key-log", "k.log"],
-    ]),
+    parseCommandLine(
+      ("--config a.toml --data=d --listen 127.0.0.1 --listen ::1 --http-port 0 --https-port 8443 " +
+        "--ready-file r.json --log json --key-log k.log").split(" "),
+    ),
   ).toEqual({
     name: "run",
     config: "a.toml",

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { DataFolderError, findDataFolder, prepareDataFolder } from "../../src/cli/data-folder.ts";
+import { findDataFolder } from "../../src/cli/data-folder.ts";
 import { openKeyLog } from "../../src/cli/key-log.ts";
 import { type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
 
@@ -54,18 +54,6 @@ test("policy 1.9: the data folder is the given one, SOTTO_DATA, XDG's, the home'
   const last = findDataFolder(undefined, {}, "/work");
   expect(last.path).toBe("/work/sotto-data");
   expect(last.warning).toContain("/work/sotto-data");
-});
-
-test("policy 1.9: a data folder is made private, and one that cannot be is named with the way out", async () => {
-  const path = join(folder, "a/b");
-  await prepareDataFolder(path);
-  expect((await stat(path)).mode & 0o777).toBe(0o700);
-  const file = join(folder, "file");
-  await writeFile(file, "");
-  await expect(prepareDataFolder(join(file, "data"))).rejects.toThrow(DataFolderError);
-  await expect(prepareDataFolder(join(file, "data"))).rejects.toThrow(
-    /file\/data is not writable \(ENOTDIR\).*--data DIR/,
-  );
 });
 
 test("tls13 15: the key log is appended to and private, whatever it was", async () => {

@@ -140,7 +140,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a bad name",
     `[[site]]\nnames = ["*.*.example"]`,
-    'sotto.toml:2:10: site[0].names[0]: "*.*.example" has "*" elsewhere than as the whole left-most label, as in "*.example.com"',
+    'sotto.toml:2:10: site[0].names[0]: "*.*.example" may have "*" only as its whole first label',
   ],
   [
     "an unknown group",
