@@ -104,12 +104,9 @@ export class RecordWriter {
     if (aead === undefined) return writePlain(flight, type, content, start, end);
 
     const most = Math.min(this.maxInnerPlaintext, MAX_INNER_PLAINTEXT) - 1;
-    let padded = padTo > 0 ? Math.ceil(length / padTo) * padTo : length;
-    let records = Math.ceil(padded / most);
-    if (records > length) {
-      records = Math.max(1, length);
-      padded = Math.min(padded, records * most);
-    }
+    const wanted = padTo > 0 ? Math.ceil(length / padTo) * padTo : length;
+    let records = Math.max(1, Math.min(Math.ceil(wanted / most), length));
+    let padded = Math.min(wanted, records * most);
     for (let at = start; records > 0; records--) {
       const size = Math.min(most, padded);
       const contentEnd = at + Math.min(size, end - at - (records - 1)); // one byte for each that follows
