@@ -1,0 +1,94 @@
+/**
+ * Certificates that the operator brings along: a pair of PEM files.
+ * @module
+ */
+import { open } from "node:fs/promises";
+import type { Crypto } from "../../crypto/crypto.ts";
+import { credentialFromPem, type SiteCredential } from "../../snapshot/credential.ts";
+import { X509Error } from "../../x509/error.ts";
+import { isExposed } from "../storage/files.ts";
+
+export interface CertificateFiles {
+  readonly certificateFile: string;
+  /** May be the same file. */
+  readonly keyFile: string;
+}
+
+export interface LoadedCredential {
+  readonly credential: SiteCredential;
+  /** For the operator, each a sentence. */
+  readonly warnings: readonly string[];
+}
+
+/**
+ * Reads a pair of files. It is used also where others may read the key or the certificate has expired: the operator
+ * knows best, and is told (design §12).
+ *
+ * @throws {X509Error} naming the file and what is wrong with it
+ */
+export async function loadCertificateFiles(
+  crypto: Crypto,
+  files: CertificateFiles,
+  nowMs: number,
+): Promise<LoadedCredential> {
+  const { certificateFile, keyFile } = files;
+  const certificate = await readText(certificateFile, "certificate");
+  const key = keyFile === certificateFile ? certificate : await readText(keyFile, "key");
+  const credential = credentialFromPem(crypto, {
+    id: certificateFile,
+    certificatePem: certificate.text,
+    keyPem: key.text,
+    origin: "operator",
+    certificateSource: certificateFile,
+    keySource: keyFile,
+  });
+  const warnings: string[] = [];
+  if (isExposed(key.mode)) {
+    const mode = (key.mode & 0o777).toString(8).padStart(4, "0");
+    warnings.push(
+      `The key in ${keyFile} is open to others on this machine (mode ${mode}). Run: chmod 600 ${keyFile}`,
+    );
+  }
+  if (credential.names.length === 0) {
+    warnings.push(
+      `The certificate in ${certificateFile} has no subjectAltName: clients will refuse it`,
+    );
+  }
+  if (credential.notAfterMs <= nowMs) {
+    const end = new Date(credential.notAfterMs).toISOString();
+    warnings.push(`The certificate in ${certificateFile} expired at ${end}`);
+  }
+  if (credential.notBeforeMs > nowMs) {
+    const start = new Date(credential.notBeforeMs).toISOString();
+    warnings.push(`The certificate in ${certificateFile} is not valid before ${start}`);
+  }
+  return { credential, warnings };
+}
+
+async function readText(path: string, what: string): Promise<{ text: string; mode: number }> {
+  try {
+    const file = await open(path, "r");
+    try {
+      const { mode, size } = await file.stat();
+      if (size > MAX_FILE_BYTES) throw new X509Error("it is larger than 1 MiB");
+      return { text: await file.readFile("utf8"), mode };
+    } finally {
+      await file.close();
+    }
+  } catch (cause) {
+    const why = cause instanceof Error ? (CAUSES[codeOf(cause)] ?? cause.message) : String(cause);
+    throw new X509Error(`Cannot read the ${what} file ${path}: ${why}`, { cause });
+  }
+}
+
+const MAX_FILE_BYTES = 1 << 20;
+
+const CAUSES: Record<string, string> = {
+  ENOENT: "there is no such file",
+  EACCES: "permission denied for the user that sotto runs as",
+  EISDIR: "it is a folder",
+};
+
+function codeOf(error: Error): string {
+  return "code" in error && typeof error.code === "string" ? error.code : "";
+}

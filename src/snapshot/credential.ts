@@ -1,0 +1,159 @@
+/**
+ * From certificate and key as they lie in files and in storage to what the data plane shows.
+ * @module
+ */
+import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import { ServerCredential } from "../tls/credential.ts";
+import { schemeCode } from "../tls/suites.ts";
+import { SignatureScheme } from "../tls/wire/code-points.ts";
+import {
+  type Certificate,
+  certificatesFromPem,
+  isSelfIssued,
+  KeyUsage,
+  sameBytes,
+} from "../x509/certificate.ts";
+import { X509Error } from "../x509/error.ts";
+import { coversHost } from "../x509/names.ts";
+import { decodePem, type PemBlock } from "../x509/pem.ts";
+
+export interface CredentialPem {
+  /** For logs: a name, a file. */
+  readonly id: string;
+  /** The leaf and what leads from it towards a root, in any order; other blocks are passed over. */
+  readonly certificatePem: string;
+  /** PKCS#8, SEC 1 or PKCS#1, not encrypted. May be the same text as `certificatePem`. */
+  readonly keyPem: string;
+  /** Supplied by the operator, or obtained by sotto: the former goes first (policy §6.2). Default: managed. */
+  readonly origin?: "operator" | "managed";
+  /** How messages call the two: file names, say. */
+  readonly certificateSource?: string;
+  readonly keySource?: string;
+}
+
+/** A credential that knows which names it is for. */
+export class SiteCredential extends ServerCredential {
+  /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
+  readonly names: readonly string[];
+  readonly origin: "operator" | "managed";
+  readonly notBeforeMs: number;
+
+  constructor(
+    id: string,
+    chain: readonly Certificate[],
+    key: SigningKey,
+    origin: "operator" | "managed",
+  ) {
+    const schemes = new Map(key.schemes.map((name) => [schemeCode(name), name]));
+    super({
+      id,
+      chain: chain.map((certificate) => certificate.der),
+      schemes: [...schemes.keys()],
+      sign: (scheme, content) => key.sign(schemes.get(scheme)!, content),
+      notAfterMs: Math.min(...chain.map((certificate) => certificate.notAfterMs)),
+    });
+    const leaf = chain[0]!;
+    this.names = [...leaf.dnsNames, ...leaf.ipAddresses];
+    this.origin = origin;
+    this.notBeforeMs = leaf.notBeforeMs;
+  }
+
+  /** Would a client that was shown this certificate take it for `host` (in any spelling, without a port)? */
+  covers(host: string): boolean {
+    return coversHost(this.names, host);
+  }
+}
+
+/**
+ * The leaf is the certificate whose key this is; the others are brought in order behind it, what does not belong to
+ * its chain and roots are left out (RFC 9846 §4.5.1).
+ *
+ * @throws {X509Error} one of the two cannot be read, they do not belong together, or the key is of a kind that TLS 1.3
+ *   has no use for; the message names the source
+ */
+export function credentialFromPem(crypto: Crypto, pem: CredentialPem): SiteCredential {
+  const certificateSource = pem.certificateSource ?? `the certificate of ${pem.id}`;
+  const keySource = pem.keySource ?? `the key of ${pem.id}`;
+  const certificates = naming(certificateSource, () => {
+    const found = certificatesFromPem(pem.certificatePem);
+    if (found.length === 0) throw new X509Error('it holds no "BEGIN CERTIFICATE" block');
+    return found;
+  });
+  const key = naming(keySource, () => crypto.signingKey(privateKeyBlock(pem.keyPem).text));
+  const leaf = certificates.find((certificate) => sameBytes(certificate.spki, key.spki));
+  if (leaf === undefined) {
+    throw new X509Error(
+      `The key in ${keySource} does not belong to ${
+        certificates.length > 1 ? "any certificate" : "the certificate"
+      } in ${certificateSource}`,
+    );
+  }
+  if (leaf.keyUsage !== undefined && (leaf.keyUsage & KeyUsage.digitalSignature) === 0) {
+    throw new X509Error(`Cannot use ${certificateSource}: its keyUsage does not allow signatures`);
+  }
+  return new SiteCredential(pem.id, chainFrom(leaf, certificates), key, pem.origin ?? "managed");
+}
+
+/**
+ * Several credentials of one site in the order of policy §6.2: unexpired first, then the operator's own, then ECDSA
+ * before Ed25519 before RSA, then the one that lasts longest. The handshake takes the first that fits the client.
+ */
+export function orderCredentials(
+  credentials: readonly SiteCredential[],
+  nowMs: number,
+): SiteCredential[] {
+  const rank = (credential: SiteCredential): number =>
+    (credential.notAfterMs <= nowMs ? 100 : 0) +
+    (credential.origin === "operator" ? 0 : 10) +
+    kindRank(credential.schemes[0]!);
+  return credentials.toSorted((a, b) => rank(a) - rank(b) || b.notAfterMs - a.notAfterMs);
+}
+
+function kindRank(scheme: number): number {
+  switch (scheme) {
+    case SignatureScheme.ecdsa_secp256r1_sha256:
+    case SignatureScheme.ecdsa_secp384r1_sha384:
+      return 0;
+    case SignatureScheme.ed25519:
+      return 1;
+    default:
+      return 2;
+  }
+}
+
+/** Leaf, its issuers, theirs, …; all of one level (cross-signed ones) in the order of the text. */
+function chainFrom(leaf: Certificate, certificates: readonly Certificate[]): Certificate[] {
+  const chain = [leaf];
+  const left = new Set(
+    certificates.filter((certificate) => certificate !== leaf && !isSelfIssued(certificate)),
+  );
+  for (const certificate of chain) { // grows under way
+    for (const candidate of left) {
+      if (!sameBytes(candidate.subject, certificate.issuer)) continue;
+      chain.push(candidate);
+      left.delete(candidate);
+    }
+  }
+  return chain;
+}
+
+function privateKeyBlock(pem: string): PemBlock {
+  const blocks = decodePem(pem);
+  const block = blocks.find(({ label }) => label.endsWith("PRIVATE KEY"));
+  if (block === undefined) throw new X509Error('it holds no "BEGIN PRIVATE KEY" block');
+  if (block.label === "ENCRYPTED PRIVATE KEY" || block.der.length === 0) {
+    throw new X509Error("the key is encrypted. Decrypt it with: openssl pkey -in FILE -out NEW");
+  }
+  return block;
+}
+
+/** What goes wrong in `read` is told with its source. */
+function naming<T>(source: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    const isOurs = cause instanceof X509Error || cause instanceof TypeError;
+    if (!isOurs) throw cause;
+    throw new X509Error(`Cannot use ${source}: ${cause.message}`, { cause });
+  }
+}
