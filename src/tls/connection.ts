@@ -117,13 +117,13 @@ export class ServerConnection implements RecordSink, HandshakeSink {
     this.#flushUnlessReceiving();
   }
 
-  /** Sends close_notify: no more data from us. Reading goes on. */
+  /** Sends close_notify, and what is queued before it, at once: no more data from us. Reading goes on. */
   closeWrite(): void {
     if (this.#error || this.#writeClosed) return;
     if (this.#state instanceof Traffic) this.#state.sendTickets(this.#link);
     this.#writeClosed = true;
     this.#link.writeAlert(Alert.close_notify);
-    this.#flushUnlessReceiving();
+    this.#link.flush(); // a FIN may follow this call
   }
 
   /** Ends the connection for a reason of ours; the peer hears its alert. Nothing after an earlier end. */
