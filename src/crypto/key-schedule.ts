@@ -21,6 +21,7 @@ import type {
   Suite,
   TrafficKeys,
 } from "./crypto.ts";
+import { hkdfExpand } from "./hkdf.ts";
 import type { Hash, Hmac } from "./primitives.ts";
 
 export class HkdfKeySchedule implements KeySchedule {
@@ -111,7 +112,7 @@ export class HkdfKeySchedule implements KeySchedule {
     const secret = of.expandWith(exporterSecret, derive, of.emptyHash);
     const last = new Label("exporter", of.length, length);
     last.setContext(of.digest(hash, context));
-    return of.expandLong(secret, last.info, length);
+    return hkdfExpand(of.hmac, hash, secret, last.info, length);
   }
 
   echConfirmation(
@@ -201,22 +202,6 @@ class HashSchedule {
   expandWith(secret: Uint8Array, label: Label, context: Uint8Array): Uint8Array {
     label.setContext(context);
     return this.expand(secret, label);
-  }
-
-  /** HKDF-Expand to any length (RFC 5869 §2.3). */
-  expandLong(secret: Uint8Array, info: Uint8Array, length: number): Uint8Array {
-    if (length > 255 * this.length) throw new RangeError(`Cannot export ${length} bytes`);
-    const output = new Uint8Array(length);
-    let previous = new Uint8Array(0);
-    for (let at = 0, block = 1; at < length; at += this.length, block++) {
-      const input = new Uint8Array(previous.length + info.length + 1);
-      input.set(previous);
-      input.set(info, previous.length);
-      input[input.length - 1] = block;
-      previous = new Uint8Array(this.hmac(this.hash, secret, input));
-      output.set(previous.subarray(0, length - at), at);
-    }
-    return output;
   }
 
   trafficKeys(trafficSecret: Uint8Array, keyLength: 16 | 32): TrafficKeys {

@@ -28,7 +28,7 @@ export type SignaturePrimitives = Pick<Primitives, "ecdsa-p256" | "ecdsa-p384" |
 /** @throws {TypeError} it cannot be read, or its kind is none that TLS 1.3 signs with here */
 export function signingKey(primitives: SignaturePrimitives, pem: string): SigningKey {
   const key = readPrivateKey(pem);
-  const schemes = schemesOf(key);
+  const schemes = schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
   const sign = primitives[ALGORITHM_OF[schemes[0]!]].signer(key.object);
   return {
@@ -54,7 +54,7 @@ export function verify(
 ): boolean {
   try {
     const key = readPublicKey(spki);
-    if (!schemesOf(key).includes(scheme)) return false;
+    if (!schemesOf(key, PEER_RSA_BITS).includes(scheme)) return false;
     return primitives[ALGORITHM_OF[scheme]].verify(key.object, scheme, content, signature);
   } catch {
     return false; // malformed DER of the peer: libraries differ in whether they throw
@@ -84,16 +84,18 @@ export interface PssBinding {
   readonly schemes: readonly SignatureName[];
 }
 
-function schemesOf({ object, pss }: Key): readonly SignatureName[] {
+function schemesOf({ object, pss }: Key, minRsaBits: number): readonly SignatureName[] {
   const { asymmetricKeyType, asymmetricKeyDetails } = object;
   if (asymmetricKeyType === "ec") return EC_SCHEMES[asymmetricKeyDetails?.namedCurve ?? ""] ?? [];
   if (asymmetricKeyType === "ed25519") return ["ed25519"];
   if (asymmetricKeyType !== "rsa") return [];
-  if ((asymmetricKeyDetails?.modulusLength ?? 0) < MIN_RSA_BITS) return [];
+  if ((asymmetricKeyDetails?.modulusLength ?? 0) < minRsaBits) return [];
   return pss?.schemes ?? RSAE_SCHEMES;
 }
 
-const MIN_RSA_BITS = 2048;
+const OWN_RSA_BITS = 2048;
+/** Whether a peer's key is strong enough is for the check of its chain to say; this only keeps nonsense out. */
+const PEER_RSA_BITS = 1024;
 const EC_SCHEMES: Readonly<Record<string, readonly SignatureName[]>> = {
   prime256v1: ["ecdsa_secp256r1_sha256"],
   secp384r1: ["ecdsa_secp384r1_sha384"],

@@ -1,0 +1,41 @@
+/**
+ * The providers that every test of primitives runs against, and what this runtime gets by default.
+ *
+ * @module
+ */
+import { chooseCrypto } from "../../src/crypto/choose.ts";
+import type { Crypto, Suite } from "../../src/crypto/crypto.ts";
+import { nativePrimitives } from "../../src/crypto/native.ts";
+import { noblePrimitives } from "../../src/crypto/noble.ts";
+import type { Primitives } from "../../src/crypto/primitives.ts";
+
+/** A provider's own primitives; what it lacks is absent. */
+export const PRIMITIVES: readonly { name: string; primitives: Partial<Primitives> }[] = [
+  { name: "native", primitives: nativePrimitives() },
+  { name: "noble", primitives: noblePrimitives() },
+];
+
+export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
+  { name: "native", crypto: chooseCrypto({ force: "native" }) },
+  { name: "noble", crypto: chooseCrypto({ force: "noble" }) },
+  { name: "the runtime's own choice", crypto: chooseCrypto() },
+];
+
+export const SUITES = {
+  TLS_AES_128_GCM_SHA256: { aead: "aes-128-gcm", hash: "sha256", keyLength: 16, hashLength: 32 },
+  TLS_AES_256_GCM_SHA384: { aead: "aes-256-gcm", hash: "sha384", keyLength: 32, hashLength: 48 },
+  TLS_CHACHA20_POLY1305_SHA256: {
+    aead: "chacha20-poly1305",
+    hash: "sha256",
+    keyLength: 32,
+    hashLength: 32,
+  },
+} as const satisfies Record<string, Suite>;
+
+export function bytes(hex: string): Uint8Array {
+  return new Uint8Array(Buffer.from(hex, "hex"));
+}
+
+export function hex(value: Uint8Array | undefined): string | undefined {
+  return value && Buffer.from(value).toString("hex");
+}
