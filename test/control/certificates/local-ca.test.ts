@@ -51,10 +51,12 @@ function opensslVerify(rootPem: string, issued: IssuedCertificate, name: string)
   const chain = file("chain.pem", issued.certificatePem);
   const what = /[:]|^[0-9.]+$/.test(name) ? "-verify_ip" : "-verify_hostname";
   const time = String(Math.floor(nowMs / 1000));
-  return execFileSync("openssl", [
-    ...["verify", "-x509_strict", "-purpose", "sslserver", "-attime", time, what, name],
-    ...["-CAfile", root, "-no-CApath", "-untrusted", chain, chain],
-  ], { encoding: "utf8", stdio: "pipe" });
+  const options = ["-x509_strict", "-purpose", "sslserver", "-attime", time, what, name];
+  const files = ["-CAfile", root, "-no-CApath", "-untrusted", chain, chain];
+  return execFileSync("openssl", ["verify", ...options, ...files], {
+    encoding: "utf8",
+    stdio: "pipe",
+  });
 }
 
 describe("acme 12: the local CA", () => {
