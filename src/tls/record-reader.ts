@@ -28,18 +28,18 @@ export interface RecordSink {
    * @returns false: take no more until `resume`
    */
   record(type: number, bytes: Uint8Array, start: number, end: number): boolean;
+
+  /** Part of a handshake message is held: a change_cipher_spec would stand between its fragments (§5.1). */
+  readonly midMessage?: boolean;
 }
 
 export class RecordReader {
   /** A change_cipher_spec is dropped (§5): from the first ClientHello until the client's Finished. */
   allowChangeCipherSpec = false;
-  /** Part of a handshake message is held: a change_cipher_spec now stands between its fragments (§5.1). */
-  midMessage = false;
   /** Largest TLSInnerPlaintext taken. The configured record_size_limit binds only a peer to whom it was sent. */
   maxInnerPlaintext: number;
 
   readonly #limits: Limits;
-  readonly #peer: "client" | "server";
   #aead: Aead | undefined;
   #iv: Uint8Array = NO_IV;
   #sequenceHigh = 0;
@@ -58,10 +58,8 @@ export class RecordReader {
   #parked = false;
   #rest: Uint8Array | undefined;
 
-  /** `peer`: who writes what is read here. A server may begin with an alert. */
-  constructor(limits: Limits, peer: "client" | "server" = "client") {
+  constructor(limits: Limits) {
     this.#limits = limits;
-    this.#peer = peer;
     this.maxInnerPlaintext = Math.min(limits.recordSizeLimit, MAX_INNER_PLAINTEXT);
   }
 
@@ -118,7 +116,7 @@ export class RecordReader {
       let more = true;
       const left = bytes.length - at;
       if (this.#partial === undefined) {
-        this.#checkHeader(bytes, at, left);
+        this.#checkHeader(bytes, at, left, sink);
         const size = left < RECORD_HEADER_LENGTH ? Infinity : recordSize(bytes, at);
         if (size > left) {
           this.#partial = new Uint8Array(size === Infinity ? RECORD_HEADER_LENGTH : size);
@@ -129,7 +127,7 @@ export class RecordReader {
         at += size;
         more = this.#record(bytes, at - size, at, sink);
       } else {
-        at = this.#fill(this.#partial, bytes, at);
+        at = this.#fill(this.#partial, bytes, at, sink);
         const record = this.#partial;
         if (this.#filled < record.length) return;
         this.#partial = undefined;
@@ -143,19 +141,19 @@ export class RecordReader {
   }
 
   /** Moves what belongs to the record in `partial` there; returns where the next one starts. */
-  #fill(partial: Uint8Array, bytes: Uint8Array, at: number): number {
+  #fill(partial: Uint8Array, bytes: Uint8Array, at: number, sink: RecordSink): number {
     const end = Math.min(bytes.length, at + partial.length - this.#filled);
     partial.set(bytes.subarray(at, end), this.#filled);
     const hadHeader = this.#filled >= RECORD_HEADER_LENGTH;
     this.#filled += end - at;
     if (hadHeader) return end;
 
-    this.#checkHeader(partial, 0, this.#filled);
+    this.#checkHeader(partial, 0, this.#filled, sink);
     if (this.#filled < RECORD_HEADER_LENGTH) return end;
     const whole = new Uint8Array(recordSize(partial, 0));
     whole.set(partial);
     this.#partial = whole;
-    return this.#fill(whole, bytes, end);
+    return this.#fill(whole, bytes, end, sink);
   }
 
   /** A copy: chunks may be large, and most of this one has been read. */
@@ -169,9 +167,9 @@ export class RecordReader {
   }
 
   /** Refuses by as many bytes of a header as there are. Changes nothing, so it may look at the same bytes twice. */
-  #checkHeader(bytes: Uint8Array, at: number, available: number): void {
+  #checkHeader(bytes: Uint8Array, at: number, available: number, sink: RecordSink): void {
     const type = bytes[at]!;
-    this.#checkType(type);
+    this.#checkType(type, sink);
     // The version means nothing (§5.1), but this one tells TLS from chance.
     if (this.#first && available > 1 && bytes[at + 1] !== 3) throw new TlsError("not a TLS record");
     if (available >= RECORD_HEADER_LENGTH) {
@@ -179,7 +177,7 @@ export class RecordReader {
     }
   }
 
-  #checkType(type: number): void {
+  #checkType(type: number, sink: RecordSink): void {
     switch (type) {
       case ContentType.handshake:
         if (this.#aead === undefined) return;
@@ -189,11 +187,11 @@ export class RecordReader {
         break;
       case ContentType.alert:
         // A peer that chokes on our ServerHello has no keys to say so with.
-        if (!this.#opened && !(this.#first && this.#peer === "client")) return;
+        if (!this.#opened && !this.#first) return;
         break;
       case ContentType.change_cipher_spec:
         if (!this.allowChangeCipherSpec) break;
-        if (this.midMessage) throw new TlsError("interleaved handshake message");
+        if (sink.midMessage === true) throw new TlsError("interleaved handshake message");
         return;
       default:
         if (this.#first) throw new TlsError("not a TLS record");

@@ -105,7 +105,8 @@ export class RecordWriter {
 
     const most = Math.min(this.maxInnerPlaintext, MAX_INNER_PLAINTEXT) - 1;
     const wanted = padTo > 0 ? Math.ceil(length / padTo) * padTo : length;
-    let records = Math.max(1, Math.min(Math.ceil(wanted / most), length));
+    const pieces = type === ContentType.alert ? 1 : length; // alerts are not fragmented (§5.1)
+    let records = Math.max(1, Math.min(Math.ceil(wanted / most), pieces));
     let padded = Math.min(wanted, records * most);
     for (let at = start; records > 0; records--) {
       const size = Math.min(most, padded);

@@ -184,6 +184,7 @@ function decodeState(bytes: Uint8Array): TicketState | undefined {
   if (r.u8() !== FORMAT_VERSION) return undefined;
   const suite = r.u16();
   const pskLength = r.u8();
+  if (pskLength !== 32 && pskLength !== MAX_PSK) return undefined;
   const psk = r.bytes(MAX_PSK).slice(0, pskLength);
   const createdMs = readU64(r);
   const authenticatedSeconds = readU64(r);

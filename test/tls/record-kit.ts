@@ -80,6 +80,7 @@ export interface Outcome {
 /** Hears all records; `react` may turn keys and say stop. */
 export class Recorder implements RecordSink {
   readonly records: string[] = [];
+  midMessage = false;
   readonly #react: (type: number, count: number) => boolean | void;
 
   constructor(react: (type: number, count: number) => boolean | void = () => {}) {

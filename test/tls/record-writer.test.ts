@@ -167,6 +167,12 @@ describe("padding", () => {
     expect(lengths(stream).map((length) => length - 17)).toEqual([100, 100]);
   });
 
+  test("tls13 1: an alert stays one record, whatever the padding", () => {
+    const stream = written(protectedWriter(64), ALERT, Uint8Array.of(2, 40), 1024);
+    expect(heard(stream)).toEqual([Uint8Array.of(2, 40)]);
+    expect(lengths(stream)).toEqual([64 + 16]);
+  });
+
   test("RecordWriter pads as far as there is content for another record", () => {
     const stream = written(protectedWriter(101), HANDSHAKE, counting(2), 512);
     expect(lengths(stream).map((length) => length - 17)).toEqual([100, 100]);
