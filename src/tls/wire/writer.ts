@@ -22,7 +22,8 @@ export class Writer {
   }
 
   u8(value: number): this {
-    this.#bytes[this.#grow(1)] = value;
+    const at = this.#grow(1); // first: growing replaces #bytes
+    this.#bytes[at] = value;
     return this;
   }
 
