@@ -13,14 +13,16 @@ import { pssPrivateKey, pssPublicKey, pssSpki } from "./rsa-pss-key.ts";
 
 /** One signature algorithm of a provider. Keys of RSA-PSS certificates come as plain RSA keys. */
 export interface Signatures {
-  signer(privateKey: KeyObject): (scheme: SignatureName, content: Uint8Array) => Uint8Array;
+  readonly signer: (
+    privateKey: KeyObject,
+  ) => (scheme: SignatureName, content: Uint8Array) => Uint8Array;
   /** May throw what the library throws on a malformed signature. */
-  verify(
+  readonly verify: (
     publicKey: KeyObject,
     scheme: SignatureName,
     content: Uint8Array,
     signature: Uint8Array,
-  ): boolean;
+  ) => boolean;
 }
 
 export type SignaturePrimitives = Pick<Primitives, "ecdsa-p256" | "ecdsa-p384" | "ed25519" | "rsa">;

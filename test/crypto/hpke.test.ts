@@ -120,10 +120,10 @@ for (const { name, crypto } of PROVIDERS) {
     test("ech 1: a wrong info, key or AEAD opens nothing", async () => {
       const { privateKey, publicKey } = crypto.hpkeKeyPair(0x0020);
       const other = crypto.hpkeKeyPair(0x0020);
-      const { enc, seal } = await hpkeJsSender(0x0020, 1, publicKey);
-      const ciphertext = await seal(INFO, INFO);
+      const sender = await hpkeJsSender(0x0020, 1, publicKey);
+      const ciphertext = await sender.seal(INFO, INFO);
       const open = (key: Uint8Array, info: Uint8Array, aead: number): Uint8Array | undefined =>
-        crypto.hpkeRecipient(0x0020, key, info).setup(aead, enc)?.open(INFO, ciphertext);
+        crypto.hpkeRecipient(0x0020, key, info).setup(aead, sender.enc)?.open(INFO, ciphertext);
       expect(open(privateKey, INFO, 1)).toEqual(INFO);
       expect(open(privateKey, INFO.subarray(1), 1)).toBeUndefined();
       expect(open(other.privateKey, INFO, 1)).toBeUndefined();
