@@ -258,7 +258,9 @@ export class RecordReader {
     }
     if (type === ContentType.handshake) this.#uselessRecords = 0;
     // A copy, small and rare: its reader hashes and compares, and the provider's view lasts only until then.
-    return sink.record(type, inner.slice(0, length), 0, length);
+    const content = new Uint8Array(length);
+    content.set(inner.subarray(0, length));
+    return sink.record(type, content, 0, length);
   }
 
   /** TLSInnerPlaintext; undefined if it does not verify, or if there is no key to try. The failure does not count. */

@@ -9,7 +9,7 @@
  *
  * @module
  */
-import type { Crypto } from "../crypto/crypto.ts";
+import type { Aead, Crypto } from "../crypto/crypto.ts";
 import { Reader } from "./wire/reader.ts";
 import { Writer } from "./wire/writer.ts";
 
@@ -92,16 +92,15 @@ export class TicketKeys {
   }
 
   /** HKDF-Expand alone: the ticket key is uniformly random already (RFC 5869 §3.3). */
-  #derive(key: TicketKey, ticket: Uint8Array) {
-    const hmac = (message: Uint8Array) => this.#crypto.hmac("sha256", key.key, message);
-    const message = new Uint8Array(32 + INFO.length + SEED_LENGTH + 1); // T(1) ‖ info ‖ counter
-    message.set(INFO, 32);
-    message.set(ticket.subarray(NAME_LENGTH, AAD_LENGTH), 32 + INFO.length);
-    message[message.length - 1] = 1;
-    const first = hmac(message.subarray(32));
-    message.set(first);
-    message[message.length - 1] = 2;
-    const second = hmac(message);
+  #derive(key: TicketKey, ticket: Uint8Array): { readonly aead: Aead; readonly nonce: Uint8Array } {
+    const input = new Uint8Array(32 + INFO.length + SEED_LENGTH + 1); // T(1) ‖ info ‖ counter
+    input.set(INFO, 32);
+    input.set(ticket.subarray(NAME_LENGTH, AAD_LENGTH), 32 + INFO.length);
+    input[input.length - 1] = 1;
+    const first = this.#crypto.hmac("sha256", key.key, input.subarray(32));
+    input.set(first);
+    input[input.length - 1] = 2;
+    const second = this.#crypto.hmac("sha256", key.key, input);
     return { aead: this.#crypto.aead("aes-256-gcm", first), nonce: second.subarray(0, 12) };
   }
 }
@@ -136,11 +135,11 @@ export function decodeTicketKeys(bytes: Uint8Array): TicketKey[] {
   if (bytes[0] !== STORAGE_VERSION || (bytes.length - 1) % STORED_KEY_LENGTH !== 0) {
     throw new RangeError("Cannot decode ticket keys: unknown version or wrong length");
   }
-  const r = new Reader(bytes, 1);
+  const r = new Reader(new Uint8Array(bytes), 1);
   const keys: TicketKey[] = [];
   while (r.left > 0) {
-    const name = r.bytes(NAME_LENGTH).slice();
-    const key = r.bytes(KEY_LENGTH).slice();
+    const name = r.bytes(NAME_LENGTH);
+    const key = r.bytes(KEY_LENGTH);
     keys.push({ name, key, createdMs: readU64(r) });
   }
   return keys;
@@ -178,19 +177,19 @@ function encodeState(state: TicketState): Uint8Array {
   return w.view();
 }
 
-/** `bytes` is borrowed: what is kept of it is copied. */
+/** `bytes` is the provider's: the state lives in a copy. */
 function decodeState(bytes: Uint8Array): TicketState | undefined {
-  const r = new Reader(bytes);
+  const r = new Reader(new Uint8Array(bytes));
   if (r.u8() !== FORMAT_VERSION) return undefined;
   const suite = r.u16();
   const pskLength = r.u8();
   if (pskLength !== 32 && pskLength !== MAX_PSK) return undefined;
-  const psk = r.bytes(MAX_PSK).slice(0, pskLength);
+  const psk = r.bytes(MAX_PSK).subarray(0, pskLength);
   const createdMs = readU64(r);
   const authenticatedSeconds = readU64(r);
   const lifetimeSeconds = readU32(r);
   const ageAdd = readU32(r);
-  const serverNameHash = r.bytes(32).slice();
+  const serverNameHash = r.bytes(32);
   const alpn = readAlpn(r);
   const policyId = readU32(r);
   const echAccepted = (r.u8() & ECH_ACCEPTED) !== 0;
