@@ -63,15 +63,13 @@ class NodeRuntime implements Runtime {
 
   async connect(target: ConnectTarget, events: SocketEvents): Promise<Socket> {
     const handle = net.connect(
-      "path" in target
-        ? { path: target.path, allowHalfOpen: true }
-        : {
-          host: target.hostname,
-          port: target.port,
-          allowHalfOpen: true,
-          noDelay: true,
-          ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
-        },
+      "path" in target ? { path: target.path, allowHalfOpen: true } : {
+        host: target.hostname,
+        port: target.port,
+        allowHalfOpen: true,
+        noDelay: true,
+        ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
+      },
     );
     await new Promise<void>((resolve, reject) => {
       handle.once("connect", resolve);
