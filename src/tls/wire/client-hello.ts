@@ -506,18 +506,15 @@ export class ClientHello {
 /**
  * The hello that answers our HelloRetryRequest, `checkExtensions` done (tls13-server §4). Whatever RFC 9846 §4.2.2 does
  * not let change must be equal; of extensions that means those that code-points.ts names. Key shares, early_data, cookie,
- * PSKs, padding and ECH may differ.
- *
- * `requirePsk`: a PSK of the first hello has been chosen, so that the second may not come without any.
+ * PSKs, padding and ECH may differ; whether a chosen PSK is still there is for the caller to say.
  *
  * @throws {TlsError} "second ClientHello with early_data", "second ClientHello with a cookie", "missing key_share",
- * "second ClientHello without the asked key share", "second ClientHello without its PSK", "second ClientHello differs"
+ * "second ClientHello without the asked key share", "second ClientHello differs"
  */
 export function checkSecondClientHello(
   first: ClientHello,
   second: ClientHello,
   askedGroup: number,
-  requirePsk: boolean = false,
 ): void {
   if (second.offersEarlyData) throw new TlsError("second ClientHello with early_data");
   if (second.has(ExtensionType.cookie)) throw new TlsError("second ClientHello with a cookie");
@@ -525,7 +522,6 @@ export function checkSecondClientHello(
   if (second.keyShareCount !== 1 || second.keyShare(askedGroup) === undefined) {
     throw new TlsError("second ClientHello without the asked key share");
   }
-  if (requirePsk && second.pskCount === 0) throw new TlsError("second ClientHello without its PSK");
   if (!sameHead(first, second) || !UNCHANGING.every((type) => sameExtension(first, second, type))) {
     throw new TlsError("second ClientHello differs");
   }
