@@ -165,6 +165,11 @@ export class ServerConnection implements RecordSink, HandshakeSink {
     return this.#state.exportKeyingMaterial(label, context, length, this.#link);
   }
 
+  /** A change_cipher_spec now would stand between the fragments of a message (RecordSink). */
+  get midMessage(): boolean {
+    return this.#messages.pending;
+  }
+
   /** One record's content (RecordSink). */
   record(type: number, bytes: Uint8Array, start: number, end: number): boolean {
     if (this.#peerClosed) return true;

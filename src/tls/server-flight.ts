@@ -15,6 +15,7 @@ import type { Link } from "./link.ts";
 import { type Plan, serverNameHash, type Signer } from "./negotiate.ts";
 import type { Offer } from "./offer.ts";
 import type { Negotiated } from "./output.ts";
+import { MAX_INNER_PLAINTEXT } from "./record.ts";
 import { refuseMessage, type State } from "./state.ts";
 import { GROUP_NAMES, SCHEME_NAMES } from "./suites.ts";
 import type { TicketPlan } from "./traffic.ts";
@@ -80,10 +81,7 @@ export function sendServerHello(
   link.write(ContentType.handshake, serverHello, 0, serverHello.length);
   if (!retried) link.writeChangeCipherSpec();
   link.protectWrite(plan.suite, secrets.serverKeys);
-  const sizeLimit = hello.recordSizeLimit;
-  if (sizeLimit !== undefined) {
-    link.writer.maxInnerPlaintext = Math.min(sizeLimit, MAX_INNER_PLAINTEXT);
-  }
+  limitRecordSizes(hello, link);
   if (plan.refusal !== undefined) {
     // It must look like any other flight to whoever watches (policy §8.10).
     link.alertPadding = link.config.flightPadding;
@@ -308,6 +306,13 @@ function countTickets(hello: ClientHello, plan: Plan, link: Link): number {
   return Math.min(asked, limits.ticketCount);
 }
 
+/** RFC 8449 §4: each side's limit binds the other, and ours only a client to whom it is said. */
+function limitRecordSizes(hello: ClientHello, link: Link): void {
+  const theirs = hello.recordSizeLimit;
+  if (theirs === undefined) link.reader.maxInnerPlaintext = MAX_INNER_PLAINTEXT;
+  else link.writer.maxInnerPlaintext = Math.min(theirs, MAX_INNER_PLAINTEXT);
+}
+
 function verifyBinder(
   hello: ClientHello,
   plan: Plan,
@@ -342,9 +347,6 @@ function confirmEch(
 
 /** What a client may sign its CertificateVerify with. */
 export const CLIENT_SCHEMES: readonly number[] = [...SCHEME_NAMES.keys()];
-
-/** RFC 9846 §5.4: content, type and padding together. */
-const MAX_INNER_PLAINTEXT = 16385;
 
 /** Large enough for a flight with a long chain; it grows if it must and stays that large. */
 const arena = new Writer(16384);
