@@ -33,10 +33,7 @@ export class Link {
 
   /** Queues `bytes[start, end)` as records of `type` under the write key in force. */
   write(type: number, bytes: Uint8Array, start: number, end: number, padTo: number = 0): void {
-    if (owner !== this) {
-      owner?.flush();
-      owner = this;
-    }
+    claimFlight(this);
     this.writer.write(flight, type, bytes, start, end, padTo);
     if (flight.length >= FLUSH_AT_BYTES) this.flush();
   }
@@ -75,6 +72,11 @@ export class Link {
   protectWrite(suite: Suite, keys: TrafficKeys): void {
     this.writer.protect(this.config.crypto.aead(suite.aead, keys.key), keys.iv);
   }
+}
+
+function claimFlight(link: Link): void {
+  if (owner !== link) owner?.flush();
+  owner = link;
 }
 
 let flight = new Flight();
