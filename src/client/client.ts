@@ -100,12 +100,12 @@ export class ClientConnection {
 
   /** The next application data, in pieces as they come; undefined at close_notify. @throws {ClientError} */
   async read(): Promise<Uint8Array | undefined> {
-    for (;;) {
-      const bytes = this.#received.shift();
-      if (bytes !== undefined) return bytes;
+    await this.poll();
+    while (this.#received.length === 0) {
       if (this.#isEnded) return undefined;
       await this.step();
     }
+    return this.#received.shift();
   }
 
   /** Reads until `length` bytes are there. @throws {ClientError} "truncated" if the server ends before */
@@ -122,17 +122,33 @@ export class ClientConnection {
     return bytes;
   }
 
+  /** The server's close_notify has come. */
+  get isEnded(): boolean {
+    return this.#isEnded;
+  }
+
+  /** What ended the connection, if it did not end well. */
+  get failure(): ClientError | undefined {
+    return this.#failure;
+  }
+
   /** Takes one chunk from the transport and all that is whole in it: tickets, KeyUpdates, data for `read`. */
   async step(): Promise<void> {
-    if (this.#failure !== undefined) throw this.#failure;
-    try {
-      await this.#takeAll();
-      if (this.#isEnded || this.#received.length > 0) return;
+    await this.poll();
+    if (this.#isEnded) return;
+    await this.#guard(async () => {
       if (!(await this.records.fill())) refuse("truncated", { detail: "FIN without close_notify" });
-      await this.#takeAll();
-    } catch (error) {
-      throw this.#failure = await fail(this.records, error);
-    }
+    });
+    await this.poll();
+  }
+
+  /** The same with what has come already. */
+  async poll(): Promise<void> {
+    await this.#guard(async () => {
+      for (let incoming; !this.#isEnded && (incoming = this.records.take()) !== undefined;) {
+        await this.#handle(incoming);
+      }
+    });
   }
 
   /** New keys for what we send; `requestUpdate`: and for what the server sends (RFC 9846 §4.7.3). */
@@ -172,9 +188,18 @@ export class ClientConnection {
     return schedule.exporter(suite.hash, secrets.exporter, label, context, length);
   }
 
-  async #takeAll(): Promise<void> {
-    for (let incoming; (incoming = this.records.take()) !== undefined && !this.#isEnded;) {
-      await this.#handle(incoming);
+  /** The first failure is also the last; what came before it can still be read. */
+  async #guard(work: () => Promise<void>): Promise<void> {
+    if (this.#failure !== undefined) {
+      if (this.#received.length > 0) return;
+      throw this.#failure;
+    }
+    try {
+      await work();
+    } catch (error) {
+      const failure = await fail(this.records, error);
+      this.#failure = failure;
+      if (this.#received.length === 0) throw failure;
     }
   }
 
