@@ -14,13 +14,16 @@ const MAY_IMPORT: Record<string, Rule> = {
   crypto: { any: ["node:", "npm:@noble/"] },
   x509: {
     any: ["node:", "npm:@peculiar/x509", "npm:reflect-metadata"],
-    types: ["crypto/crypto.ts"],
+    types: ["crypto/crypto.ts", "tls/config.ts", "tls/output.ts"],
   },
   client: {
     any: ["tls/", "x509/", "node:", "npm:hpke-js"],
     types: ["crypto/crypto.ts", "runtime/runtime.ts"],
   },
-  snapshot: { any: ["x509/"], types: ["tls/", "crypto/crypto.ts"] },
+  snapshot: {
+    any: ["x509/", "tls/credential.ts", "tls/suites.ts", "tls/wire/code-points.ts"],
+    types: ["tls/", "crypto/crypto.ts"],
+  },
   http: { any: ["node:"], types: ["runtime/runtime.ts"] },
   // The data plane: no file, no CA, no schedule.
   edge: {
