@@ -1,0 +1,95 @@
+/**
+ * Takes ports, and says what to do where one cannot be had.
+ * @module
+ */
+import type { Listener } from "../runtime/runtime.ts";
+
+export interface BindWish {
+  /** IP addresses. One that this machine does not have is passed over as long as another is left. */
+  readonly addresses: readonly string[];
+  /** The first that can be had on every address; 0: a free one, the same on every address. */
+  readonly ports: readonly number[];
+  /** `--https-port`, for messages. */
+  readonly option: string;
+}
+
+/** No port could be had. The message names the way out; `code` is the system's. */
+export class BindError extends Error {
+  override readonly name = "BindError";
+  readonly code: string;
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options);
+    this.code = code;
+  }
+}
+
+export type Listen = (hostname: string, port: number) => Promise<Listener>;
+
+/** @throws {BindError} about the last port that was tried */
+export async function bind(listen: Listen, wish: BindWish): Promise<Listener[]> {
+  let trouble: unknown;
+  for (const port of wish.ports) {
+    // A free port on one address may be taken on the next: another is tried then.
+    for (let attempt = 0; attempt < (port === 0 ? MAX_ATTEMPTS : 1); attempt++) {
+      try {
+        return await bindAll(listen, wish, port);
+      } catch (error) {
+        if (!(error instanceof BindError)) throw error;
+        trouble = error;
+        if (error.code !== "EADDRINUSE") break;
+      }
+    }
+  }
+  throw trouble;
+}
+
+const MAX_ATTEMPTS = 8;
+
+async function bindAll(listen: Listen, wish: BindWish, port: number): Promise<Listener[]> {
+  const listeners: Listener[] = [];
+  let absent: BindError | undefined;
+  for (const address of wish.addresses) {
+    const wanted = listeners[0]?.port ?? port;
+    try {
+      listeners.push(await listen(address, wanted));
+    } catch (error) {
+      const trouble = explain(error, address, wanted, wish.option);
+      if (ABSENT.has(trouble.code)) {
+        absent = trouble;
+        continue;
+      }
+      await Promise.all(listeners.map((listener) => listener.stop()));
+      throw trouble;
+    }
+  }
+  if (listeners.length === 0) throw absent;
+  return listeners;
+}
+
+/** This machine has no such address, or none of its family. */
+const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
+
+function explain(cause: unknown, address: string, port: number, option: string): BindError {
+  const code = (cause as NodeJS.ErrnoException).code ?? "";
+  const place = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
+  const message = () => {
+    switch (code) {
+      case "EADDRINUSE":
+        return `Cannot listen on ${place}: another process has it. ` +
+          `See which one with: ss -ltnp 'sport = :${port}'. Stop it, or take another port with ${option} N`;
+      case "EACCES":
+      case "EPERM":
+        return `Cannot listen on ${place}: this user may not take a port below 1024. ` +
+          `Take another one with ${option} N, or give the right away with: ` +
+          `sudo setcap cap_net_bind_service=+ep ${process.execPath} ` +
+          "(in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE)";
+      case "EADDRNOTAVAIL":
+      case "EAFNOSUPPORT":
+        return `Cannot listen on ${place}: this machine has no such address. --listen takes one of its own`;
+      default:
+        return `Cannot listen on ${place}: ${(cause as Error).message}`;
+    }
+  };
+  return new BindError(code, message(), { cause });
+}

@@ -1,0 +1,72 @@
+import { expect, test } from "vitest";
+
+import { bind, BindError } from "../../src/edge/bind.ts";
+import type { Listener } from "../../src/runtime/runtime.ts";
+
+/** A machine where `trouble` tells which code a bind ends with; free ports are 5000, 5001, … */
+function machine(trouble: (hostname: string, port: number) => string | undefined) {
+  const open: string[] = [];
+  let free = 5000;
+  const listen = (hostname: string, wanted: number): Promise<Listener> => {
+    const port = wanted === 0 ? free++ : wanted;
+    const code = trouble(hostname, port);
+    if (code !== undefined) return Promise.reject(Object.assign(new Error(code), { code }));
+    const place = `${hostname}:${port}`;
+    open.push(place);
+    const stop = () => {
+      open.splice(open.indexOf(place), 1);
+      return Promise.resolve();
+    };
+    return Promise.resolve({ hostname, port, stop });
+  };
+  return { open, listen };
+}
+
+const local = { addresses: ["127.0.0.1", "::1"], option: "--https-port" };
+
+test("The first port that every address allows is taken", async () => {
+  const { open, listen } = machine((_, port) => port < 1024 ? "EACCES" : undefined);
+  await bind(listen, { ...local, ports: [443, 8443] });
+  expect(open).toEqual(["127.0.0.1:8443", "::1:8443"]);
+});
+
+test("A port that only one address allows is given back", async () => {
+  const { open, listen } = machine((host, port) =>
+    host === "::1" && port === 443 ? "EADDRINUSE" : undefined
+  );
+  await bind(listen, { ...local, ports: [443, 8443] });
+  expect(open).toEqual(["127.0.0.1:8443", "::1:8443"]);
+});
+
+test("Port 0 is one free port for every address", async () => {
+  const { open, listen } = machine((host, port) =>
+    host === "::1" && port < 5002 ? "EADDRINUSE" : undefined
+  );
+  await bind(listen, { ...local, ports: [0] });
+  expect(open).toEqual(["127.0.0.1:5002", "::1:5002"]);
+});
+
+test("An address that this machine does not have is passed over, unless it is the only one", async () => {
+  const { open, listen } = machine((host) => host === "::1" ? "EADDRNOTAVAIL" : undefined);
+  await bind(listen, { ...local, ports: [443] });
+  expect(open).toEqual(["127.0.0.1:443"]);
+  await expect(bind(listen, { ...local, addresses: ["::1"], ports: [443] })).rejects.toThrow(
+    "Cannot listen on [::1]:443: this machine has no such address. --listen takes one of its own",
+  );
+});
+
+test.each([
+  [
+    "EADDRINUSE",
+    /^Cannot listen on 127\.0\.0\.1:443: another process has it\..*ss -ltnp.*--https-port N$/,
+  ],
+  ["EACCES", /may not take a port below 1024.*--https-port N.*cap_net_bind_service=\+ep \//],
+  ["EWHATEVER", /^Cannot listen on 127\.0\.0\.1:443: EWHATEVER$/],
+])("%s is told with the way out", async (code, message) => {
+  const { open, listen } = machine(() => code);
+  const error = await bind(listen, { ...local, ports: [443] }).catch((e: unknown) => e);
+  expect(error).toBeInstanceOf(BindError);
+  expect((error as BindError).code).toBe(code);
+  expect((error as BindError).message).toMatch(message);
+  expect(open).toEqual([]);
+});
