@@ -8,6 +8,7 @@
  *
  * @module
  */
+import type { KeyObject } from "node:crypto";
 import { generateKeyPairSync } from "node:crypto";
 import { chooseCrypto } from "../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../src/crypto/crypto.ts";
@@ -136,18 +137,15 @@ function addHpke(cases: Record<string, () => unknown>, crypto: Crypto): void {
 }
 
 function signingKeys(): Record<string, string> {
+  const pem = ({ privateKey }: { privateKey: KeyObject }): string =>
+    privateKey.export({ format: "pem", type: "pkcs8" }) as string;
   return {
-    "ECDSA P-256": generateKeyPairSync("ec", { namedCurve: "P-256", ...PEM }).privateKey,
-    "ECDSA P-384": generateKeyPairSync("ec", { namedCurve: "P-384", ...PEM }).privateKey,
-    "Ed25519": generateKeyPairSync("ed25519", PEM).privateKey,
-    "RSA-2048 PSS": generateKeyPairSync("rsa", { modulusLength: 2048, ...PEM }).privateKey,
+    "ECDSA P-256": pem(generateKeyPairSync("ec", { namedCurve: "P-256" })),
+    "ECDSA P-384": pem(generateKeyPairSync("ec", { namedCurve: "P-384" })),
+    "Ed25519": pem(generateKeyPairSync("ed25519")),
+    "RSA-2048 PSS": pem(generateKeyPairSync("rsa", { modulusLength: 2048 })),
   };
 }
-
-const PEM = {
-  privateKeyEncoding: { format: "pem", type: "pkcs8" },
-  publicKeyEncoding: { format: "pem", type: "spki" },
-} as const;
 
 function defined<T>(value: T | undefined): T {
   if (value === undefined) throw new Error("A case of the bench does not work");
