@@ -2,6 +2,8 @@
  * The HTTP port: a redirect to HTTPS for names that are ours, and nothing else (policy §3.2-3.6).
  * @module
  */
+import type { HostPort } from "../http/host.ts";
+import { HttpError, parseRequestHead } from "../http/request-head.ts";
 import type { Socket, SocketEvents } from "../runtime/runtime.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 
@@ -42,6 +44,7 @@ export class RedirectServer {
 
 const MAX_CONNECTIONS = 1000;
 const MAX_HEAD_BYTES = 8192;
+const MAX_FIELDS = 100;
 const DEADLINE_MS = 10_000;
 
 /** One request, one answer, the end. */
@@ -64,8 +67,8 @@ class RedirectConnection implements SocketEvents {
   data(bytes: Uint8Array): void {
     if (this.#isAnswered) return;
     for (const byte of bytes.subarray(0, MAX_HEAD_BYTES)) this.#head += String.fromCharCode(byte);
-    const end = /\r?\n\r?\n/.exec(this.#head)?.index;
-    if (end !== undefined) this.#answer(this.#head.slice(0, end));
+    const end = this.#head.indexOf("\r\n\r\n");
+    if (end !== -1) this.#answer(this.#head.slice(0, end));
     else if (this.#head.length >= MAX_HEAD_BYTES) this.#send(431);
   }
 
@@ -93,22 +96,24 @@ class RedirectConnection implements SocketEvents {
   }
 
   #answer(head: string): void {
-    const request = parseHead(head);
-    if (request === undefined) return this.#send(400);
-    const site = this.#parts.snapshot().findText(request.host);
+    const wanted = parse(head);
+    if (wanted === undefined) return this.#send(400);
+    const { host, target } = wanted;
+    const site = this.#parts.snapshot().findText(host.host);
     // Never a redirect that a client made up: the name has to be one of ours.
     if (site === undefined || site.publicNameOnly) return this.#send(404);
-    this.#send(308, `https://${request.authority}${this.#port(request)}${request.target}`);
+    const authority = host.host.includes(":") ? `[${host.host}]` : host.host;
+    this.#send(308, `https://${authority}${this.#port(host)}${target}`);
   }
 
   /**
    * Nothing where the client's own port 80 leads here through a forwarding: its 443 does too (policy §3.2). Else the
    * port of HTTPS, where it is not 443.
    */
-  #port({ hasPort }: Request): string {
-    const isForwarded = !hasPort && this.#socket.localPort !== 80;
-    const port = this.#parts.httpsPort();
-    return isForwarded || port === 443 ? "" : `:${port}`;
+  #port({ port = 80 }: HostPort): string {
+    const isForwarded = port === 80 && this.#socket.localPort !== 80;
+    const https = this.#parts.httpsPort();
+    return isForwarded || https === 443 ? "" : `:${https}`;
   }
 
   #send(status: keyof typeof REASONS, location?: string): void {
@@ -128,39 +133,26 @@ const REASONS = {
   431: "Request Header Fields Too Large",
 } as const;
 
-interface Request {
-  /** Lower case, no port, no brackets. */
-  readonly host: string;
-  /** The same as it stands in a URL. */
-  readonly authority: string;
-  readonly hasPort: boolean;
-  /** Path and query. */
+interface Wanted {
+  readonly host: HostPort;
+  /** Path and query, ASCII. */
   readonly target: string;
 }
 
-/** Undefined: missing, doubled or malformed (policy §3.5, §3.6). */
-function parseHead(head: string): Request | undefined {
-  const [requestLine = "", ...fields] = head.split(/\r?\n/);
-  const request = /^[!#$%&'*+.^_`|~\w-]+ ([\x21-\x7e]+) HTTP\/1\.[01]$/.exec(requestLine);
-  if (request === null) return undefined;
-  const hosts = fields.filter((field) => /^host:/i.test(field)).map((field) =>
-    field.slice(5).trim()
-  );
-  if (hosts.length !== 1) return undefined;
-  let hostField = hosts[0]!;
-  let target = request[1]!;
-  // RFC 9112 §3.2.2: the absolute form's authority replaces Host.
-  const absolute = /^http:\/\/([^/?#]*)([/?][^#]*)?$/i.exec(target);
-  if (absolute !== null) {
-    hostField = absolute[1]!;
-    target = absolute[2] ?? "/";
-    if (target.startsWith("?")) target = `/${target}`;
-  } else if (!target.startsWith("/") || target.includes("#")) {
-    return undefined;
+/** Undefined: malformed, or without a Host (policy §3.5, §3.6). */
+function parse(text: string): Wanted | undefined {
+  try {
+    const { host, target } = parseRequestHead(text, MAX_FIELDS);
+    if (host === undefined || target.includes("#")) return undefined;
+    // RFC 9112 §3.2.2: in the absolute form the path begins behind the authority, and may be empty.
+    const path = target.replace(/^https?:\/\/[^/?]*/i, "").replace(/^(?!\/)/, "/");
+    return { host, target: path.replaceAll(/[^\x21-\x7e]/g, percentEncoded) };
+  } catch (error) {
+    if (error instanceof HttpError) return undefined;
+    throw error;
   }
-  const host = /^(?:([\w.-]+?)\.?|\[([\da-f:.]+)\])(:\d{0,5})?$/i.exec(hostField);
-  if (host === null) return undefined;
-  const name = (host[1] ?? host[2]!).toLowerCase();
-  const authority = host[1] === undefined ? `[${name}]` : name;
-  return { host: name, authority, hasPort: host[3] !== undefined && host[3] !== ":80", target };
+}
+
+function percentEncoded(byte: string): string {
+  return `%${byte.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`;
 }
