@@ -16,7 +16,7 @@ import type {
 } from "./config.ts";
 import { DEFAULT_CONFIG, DEFAULT_GROUPS, DEFAULT_PUBLIC_NAME, DEFAULT_SITE } from "./config.ts";
 import { type ConfigPath, pathText, type Problem } from "./error.ts";
-import { LIMITS } from "./limits.ts";
+import { LIMITS, type LimitValues } from "./limits.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Document, SiteTable } from "./schema.ts";
 
@@ -203,15 +203,16 @@ function checkGroups(
   return groups;
 }
 
-function checkLimits(
-  limits: Readonly<Record<string, number>>,
-  report: Report,
-): Record<string, number> {
-  const checked: Record<string, number> = {};
+function checkLimits(limits: LimitValues, report: Report): LimitValues {
+  const checked: Record<string, number | boolean> = {};
   for (const [name, value] of Object.entries(limits)) {
-    if (!Object.hasOwn(LIMITS, name)) {
+    const usual = Object.hasOwn(LIMITS, name) ? LIMITS[name] : undefined;
+    if (usual === undefined) {
       report(["limits", name], `unknown limit${didYouMean(name, Object.keys(LIMITS))}`);
-    } else if (!Number.isSafeInteger(value) || value < 0) {
+    } else if (typeof value !== typeof usual) {
+      const accepted = typeof usual === "boolean" ? "true or false" : "a number";
+      report(["limits", name], `found ${value}, accepted: ${accepted}`);
+    } else if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
       report(["limits", name], `found ${value}, accepted: a whole number from 0`);
     } else {
       checked[name] = value;

@@ -3,6 +3,7 @@
  * @module
  */
 import type { ClientAuth } from "../tls/config.ts";
+import type { LimitValues } from "./limits.ts";
 import type { NamedGroup } from "../tls/wire/code-points.ts";
 
 export interface Config {
@@ -11,7 +12,7 @@ export interface Config {
   readonly ech: EchOptions;
   readonly sites: readonly SiteOptions[];
   /** Limits that the file raises or lowers, by the names that `validate --limits` prints. */
-  readonly limits: Readonly<Record<string, number>>;
+  readonly limits: LimitValues;
   /** What serves, but is probably not meant. */
   readonly warnings: readonly string[];
 }

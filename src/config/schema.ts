@@ -47,7 +47,11 @@ const ech = z.strictObject({
   enabled: z.optional(z.boolean("true or false")),
 }, "a table that begins with [ech]");
 
-const limits = z.record(z.string(), z.number("a number"), "a table that begins with [limits]");
+const limits = z.record(
+  z.string(),
+  z.union([z.number(), z.boolean()], "a number, true or false"),
+  "a table that begins with [limits]",
+);
 
 export const schema = z.strictObject({
   ech: z.optional(ech),

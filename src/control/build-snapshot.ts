@@ -7,6 +7,7 @@ import { readFile } from "node:fs/promises";
 
 import type { CertificateFiles, Config, SiteOptions } from "../config/config.ts";
 import { DEFAULT_GROUPS } from "../config/config.ts";
+import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import {
   credentialFromPem,
@@ -16,7 +17,6 @@ import {
 import { type HandlerSpec, type Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientAuth, ServerConfig, SiteConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
-import { DEFAULT_LIMITS, type Limits } from "../tls/limits.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
 import { CipherSuite } from "../tls/wire/code-points.ts";
 import { type ClientPool, clientPoolFromPem } from "../x509/chain.ts";
@@ -227,12 +227,6 @@ function serverConfig(sources: SnapshotSources, flightPadding: number): ServerCo
     keepExporterSecret: false,
     keyLog,
   };
-}
-
-/** Those of the configuration's limits that are the core's. */
-function coreLimits(configured: Readonly<Record<string, number>>): Limits {
-  const own = Object.entries(configured).filter(([name]) => Object.hasOwn(DEFAULT_LIMITS, name));
-  return { ...DEFAULT_LIMITS, ...Object.fromEntries(own) };
 }
 
 /** What the handlers speak. */

@@ -6,8 +6,11 @@ import { expect, test } from "vitest";
 
 import { DEFAULT_CONFIG } from "../../src/config/config.ts";
 import { ConfigError } from "../../src/config/error.ts";
+import { coreLimits, edgeLimits } from "../../src/config/limits.ts";
 import { loadConfig, parseConfig } from "../../src/config/load.ts";
 import { nearest } from "../../src/config/nearest.ts";
+import { DEFAULT_EDGE_LIMITS } from "../../src/edge/limits.ts";
+import { DEFAULT_LIMITS } from "../../src/tls/limits.ts";
 import { NamedGroup } from "../../src/tls/wire/code-points.ts";
 
 const FILE = "/etc/sotto/sotto.toml";
@@ -85,8 +88,10 @@ test("policy 8.4: a site under the public name is served, with a warning", async
 });
 
 test("Limits are taken by name", async () => {
-  const config = await parseConfig("[limits]\nmaxClientHello = 4096", FILE);
-  expect(config.limits).toEqual({ maxClientHello: 4096 });
+  const config = await parseConfig("[limits]\nmaxClientHello = 4096\nlimitLoopback = true", FILE);
+  expect(config.limits).toEqual({ maxClientHello: 4096, limitLoopback: true });
+  expect(coreLimits(config.limits)).toEqual({ ...DEFAULT_LIMITS, maxClientHello: 4096 });
+  expect(edgeLimits(config.limits)).toEqual({ ...DEFAULT_EDGE_LIMITS, limitLoopback: true });
 });
 
 /** Text, and the lines that the error must have, in order. */
@@ -191,6 +196,17 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "an unknown limit",
     `[limits]\nmaxClientHelo = 1`,
     'sotto.toml:2:17: limits.maxClientHelo: unknown limit; did you mean "maxClientHello"?',
+  ],
+  [
+    "a limit of another type",
+    `[limits]\nlimitLoopback = 1\nidleTimeoutMs = "5s"`,
+    'sotto.toml:3:17: limits.idleTimeoutMs: found "5s", accepted: a number, true or false',
+  ],
+  [
+    "a switch among the limits",
+    `[limits]\nlimitLoopback = 1\nidleTimeoutMs = true`,
+    "sotto.toml:2:17: limits.limitLoopback: found 1, accepted: true or false",
+    "sotto.toml:3:17: limits.idleTimeoutMs: found true, accepted: a number",
   ],
   [
     "a limit below nothing",
