@@ -28,16 +28,9 @@ import {
   TLS13,
 } from "./code-points.ts";
 import { isHostName } from "./host-name.ts";
-import {
-  equalRanges,
-  hasCode,
-  hasRepeatedCode,
-  mark,
-  u16At,
-  u24At,
-  unmark,
-  unmarkCodes,
-} from "./vectors.ts";
+import { hasCode, hasRepeatedCode, mark, u16At, u24At, unmark, unmarkCodes } from "./vectors.ts";
+
+export { checkSecondClientHello } from "./second-client-hello.ts";
 
 /**
  * Step 2 of tls13-server §2.1: syntax of the body, where each extension is, and that none occurs twice.
@@ -503,42 +496,6 @@ export class ClientHello {
   }
 }
 
-/**
- * The hello that answers our HelloRetryRequest, `checkExtensions` done (tls13-server §4). Whatever RFC 9846 §4.2.2 does
- * not let change must be equal; of extensions that means those that code-points.ts names. Key shares, early_data, cookie,
- * PSKs, padding and ECH may differ; whether a chosen PSK is still there is for the caller to say.
- *
- * @throws {TlsError} "second ClientHello with early_data", "second ClientHello with a cookie", "missing key_share",
- * "second ClientHello without the asked key share", "second ClientHello differs"
- */
-export function checkSecondClientHello(
-  first: ClientHello,
-  second: ClientHello,
-  askedGroup: number,
-): void {
-  if (second.offersEarlyData) throw new TlsError("second ClientHello with early_data");
-  if (second.has(ExtensionType.cookie)) throw new TlsError("second ClientHello with a cookie");
-  if (!second.has(ExtensionType.key_share)) throw new TlsError("missing key_share");
-  if (second.keyShareCount !== 1 || second.keyShare(askedGroup) === undefined) {
-    throw new TlsError("second ClientHello without the asked key share");
-  }
-  if (!sameHead(first, second) || !UNCHANGING.every((type) => sameExtension(first, second, type))) {
-    throw new TlsError("second ClientHello differs");
-  }
-}
-
-/** legacy_version to legacy_compression_methods: all that stands before the extensions. */
-function sameHead(first: ClientHello, second: ClientHello): boolean {
-  return equalRanges(first.bytes, 4, first.compressionEnd, second.bytes, 4, second.compressionEnd);
-}
-
-function sameExtension(first: ClientHello, second: ClientHello, type: number): boolean {
-  const a = first.body(type);
-  const b = second.body(type);
-  if (a === undefined || b === undefined) return a === b;
-  return equalRanges(a, 0, a.length, b, 0, b.length);
-}
-
 function latin1(bytes: Uint8Array, at: number, end: number): string {
   let text = "";
   for (; at < end; at++) text += String.fromCharCode(bytes[at]!);
@@ -552,16 +509,6 @@ const SLOT_OF = new Uint8Array(0x10000);
 KNOWN.forEach((type, i) => (SLOT_OF[type] = i + 1));
 
 const NO_BODIES: readonly number[] = [0, ...KNOWN.map(() => 0)];
-
-const CHANGING: readonly number[] = [
-  ExtensionType.key_share,
-  ExtensionType.early_data,
-  ExtensionType.cookie,
-  ExtensionType.pre_shared_key,
-  ExtensionType.padding,
-  ExtensionType.encrypted_client_hello,
-];
-const UNCHANGING = KNOWN.filter((type) => !CHANGING.includes(type));
 
 /** The CCM suites, which we never choose, end the range of AES suites that starts at TLS_AES_128_GCM_SHA256. */
 const AES_128_CCM_8_SHA256 = 0x1305;

@@ -28,7 +28,7 @@ export const vector24 = (
   body: Bytes,
 ): Bytes => [body.length >>> 16, ...u16(body.length & 0xffff), ...body];
 export const codes = (list: readonly number[]): Bytes => list.flatMap(u16);
-export const ascii = (text: string): Bytes => [...text].map((c) => c.charCodeAt(0));
+export const ascii = (text: string): Bytes => Array.from(text, (c) => c.charCodeAt(0));
 export const filled = (length: number, value = 0xab): Bytes => Array<number>(length).fill(value);
 
 export const sni = (name: string | Bytes): Ext => [

@@ -196,10 +196,13 @@ describe("ServerHello", () => {
 
   test("is written as RFC 9846 §4.2.3 has it", () => {
     expect(whole).toEqual(message(2, [
-      ...[3, 3],
+      3,
+      3,
       ...RANDOM,
       ...vector8([...SESSION_ID]),
-      ...[0x13, 1, 0],
+      0x13,
+      1,
+      0,
       ...vector16(extensionBytes([
         [43, [3, 4]],
         [51, [0, 0x1d, ...vector16(filled(32, 9))]],
@@ -225,7 +228,13 @@ describe("ServerHello", () => {
 
   const hello = (extensions: readonly Ext[] | null, random: Bytes = [...RANDOM], compression = 0) =>
     message(2, [
-      ...[3, 3, ...random, 0, 0x13, 1, compression],
+      3,
+      3,
+      ...random,
+      0,
+      0x13,
+      1,
+      compression,
       ...(extensions === null ? [] : vector16(extensionBytes(extensions))),
     ]);
 
@@ -284,10 +293,13 @@ describe("HelloRetryRequest", () => {
     expect(HELLO_RETRY_REQUEST_RANDOM[0]).toBe(0xcf);
     expect(HELLO_RETRY_REQUEST_RANDOM.length).toBe(32);
     expect(whole).toEqual(message(2, [
-      ...[3, 3],
+      3,
+      3,
       ...HELLO_RETRY_REQUEST_RANDOM,
       ...vector8([...SESSION_ID]),
-      ...[0x13, 2, 0],
+      0x13,
+      2,
+      0,
       ...vector16(extensionBytes([[43, [3, 4]], [51, [0, 0x17]], [0xfe0d, filled(8, 5)]])),
     ]));
   });
@@ -430,7 +442,8 @@ describe("Certificate", () => {
         ...vector24(filled(40, 1)),
         ...vector16(extensionBytes([[5, [1, ...vector24(filled(10, 3))]], [18, [...SCTS]]])),
         ...vector24(filled(30, 2)),
-        ...[0, 0],
+        0,
+        0,
       ]),
     ]));
     expect(decode(whole)).toEqual({
