@@ -10,6 +10,7 @@ import { DerReader, explicitTag, implicitTag, Tag } from "./der.ts";
 import { X509Error } from "./error.ts";
 import { ipFromBytes } from "./names.ts";
 import { decodePem } from "./pem.ts";
+import { decodeSignatureAlgorithm, type SignatureAlgorithm } from "./signature.ts";
 
 export interface Certificate {
   /** The whole certificate; every other view aliases it. */
@@ -22,10 +23,10 @@ export interface Certificate {
   readonly notAfterMs: number;
   /** SubjectPublicKeyInfo, DER. */
   readonly spki: Uint8Array;
-  /** OID of the algorithm that the issuer signed with. */
-  readonly signatureAlgorithm: string;
-  /** The signature rests on MD5, SHA-1 or older (RFC 9846 §4.5.1.3). */
-  readonly hasWeakSignature: boolean;
+  /** What the issuer signed (tbsCertificate), how, and the signature. */
+  readonly signedBytes: Uint8Array;
+  readonly signatureAlgorithm: SignatureAlgorithm;
+  readonly signature: Uint8Array;
   /** dNSName entries, lower-cased; "*.example.com" as it stands. */
   readonly dnsNames: readonly string[];
   /** iPAddress entries in canonical text (`canonicalIp`). */
@@ -48,9 +49,11 @@ export function parseCertificate(der: Uint8Array): Certificate {
   const file = new DerReader(der);
   const certificate = file.enter(Tag.SEQUENCE, "Certificate");
   file.finish("Certificate");
-  const tbs = certificate.enter(Tag.SEQUENCE, "tbsCertificate");
+  const signedBytes = certificate.element("tbsCertificate");
+  const tbs = new DerReader(signedBytes).enter(Tag.SEQUENCE, "tbsCertificate");
   const outerAlgorithm = certificate.element("signatureAlgorithm");
-  certificate.enter(Tag.BIT_STRING, "signatureValue");
+  const signature = certificate.enter(Tag.BIT_STRING, "signatureValue").rest();
+  if (signature[0] !== 0) throw new X509Error("signatureValue: not whole bytes");
   certificate.finish("Certificate");
 
   const version = tbs.enterOptional(explicitTag(0), "version")?.count("version") ?? 0;
@@ -82,7 +85,9 @@ export function parseCertificate(der: Uint8Array): Certificate {
     notBeforeMs,
     notAfterMs,
     spki,
-    ...decodeSignatureAlgorithm(outerAlgorithm),
+    signedBytes,
+    signatureAlgorithm: decodeSignatureAlgorithm(outerAlgorithm),
+    signature: signature.subarray(1),
     ...extensions,
   };
 }
@@ -126,37 +131,6 @@ export function isSelfIssued(certificate: Certificate): boolean {
 export function sameBytes(a: Uint8Array, b: Uint8Array): boolean {
   return a.length === b.length && a.every((byte, i) => byte === b[i]);
 }
-
-/** AlgorithmIdentifier. RSASSA-PSS names its hash in its parameters, and SHA-1 by naming none (RFC 4055 §3.1). */
-function decodeSignatureAlgorithm(
-  bytes: Uint8Array,
-): Pick<Certificate, "signatureAlgorithm" | "hasWeakSignature"> {
-  const algorithm = new DerReader(bytes).enter(Tag.SEQUENCE, "signatureAlgorithm");
-  const signatureAlgorithm = algorithm.oid("signatureAlgorithm");
-  let deciding = signatureAlgorithm;
-  if (signatureAlgorithm === RSASSA_PSS) {
-    deciding = algorithm.enterOptional(Tag.SEQUENCE, "RSASSA-PSS-params")
-      ?.enterOptional(explicitTag(0), "hashAlgorithm")
-      ?.enter(Tag.SEQUENCE, "hashAlgorithm").oid("hashAlgorithm") ?? SHA_1;
-  }
-  return { signatureAlgorithm, hasWeakSignature: WEAK.has(deciding) };
-}
-
-const RSASSA_PSS = "1.2.840.113549.1.1.10";
-const SHA_1 = "1.3.14.3.2.26";
-const WEAK: ReadonlySet<string> = new Set([
-  SHA_1,
-  "1.2.840.113549.2.5", // md5
-  "1.2.840.113549.1.1.2", // md2WithRSAEncryption
-  "1.2.840.113549.1.1.3", // md4WithRSAEncryption
-  "1.2.840.113549.1.1.4", // md5WithRSAEncryption
-  "1.2.840.113549.1.1.5", // sha1WithRSAEncryption
-  "1.3.14.3.2.3", // md5WithRSA
-  "1.3.14.3.2.29", // sha1WithRSA
-  "1.3.14.3.2.27", // dsaWithSHA1
-  "1.2.840.10040.4.3", // dsa-with-sha1
-  "1.2.840.10045.4.1", // ecdsa-with-SHA1
-]);
 
 type Extensions = Pick<
   Certificate,

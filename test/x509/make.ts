@@ -9,6 +9,9 @@ import { webcrypto } from "node:crypto";
 import { type Certificate, parseCertificate } from "../../src/x509/certificate.ts";
 import { encodePem } from "../../src/x509/pem.ts";
 
+/** From here, since it must be loaded after "reflect-metadata". */
+export { x509 };
+
 export interface Made {
   readonly certificate: Certificate;
   readonly pem: string;
