@@ -184,7 +184,9 @@ function parseIpv6(text: string): number[] | undefined {
   const bare = text.split("%", 1)[0]!; // a zone is this host's affair
   const halves = bare.split("::");
   if (halves.length > 2 || bare.length > 45) return undefined;
-  const [head, tail] = halves.map((half) => (half === "" ? [] : parseGroups(half)));
+  const [head, tail] = halves.map((half, index) =>
+    half === "" ? [] : parseGroups(half, index === halves.length - 1)
+  );
   if (head === undefined || (halves.length === 2 && tail === undefined)) return undefined;
   if (tail === undefined) return head.length === 16 ? head : undefined;
   const missing = 16 - head.length - tail.length;
@@ -192,12 +194,12 @@ function parseIpv6(text: string): number[] | undefined {
   return [...head, ...new Uint8Array(missing), ...tail];
 }
 
-/** "a:b:c" or "a:b:1.2.3.4" as bytes. */
-function parseGroups(text: string): number[] | undefined {
+/** "a:b:c", or at the end of an address "a:b:1.2.3.4", as bytes. */
+function parseGroups(text: string, isEnd: boolean): number[] | undefined {
   const bytes: number[] = [];
   const groups = text.split(":");
   for (const [index, group] of groups.entries()) {
-    if (index === groups.length - 1 && group.includes(".")) {
+    if (isEnd && index === groups.length - 1 && group.includes(".")) {
       const v4 = parseIpv4(group);
       if (v4 === undefined) return undefined;
       bytes.push(...v4);
