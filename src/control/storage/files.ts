@@ -16,7 +16,7 @@ import { checkKey, type Storage, StorageError, type StorageTrouble } from "./sto
 /**
  * Opens a folder as a store, making it if need be, and shows by one write that it can be written to (policy §1.9).
  *
- * @throws {StorageError} "not writable", "full", "read-only", "failed", with the path and what to do
+ * @throws {StorageError} "permission denied", "full", "read-only", "failed", with the path and what to do
  */
 export async function openFileStorage(folder: string): Promise<FileStorage> {
   const root = resolve(folder);
@@ -192,7 +192,7 @@ export function explainFileError(doing: string, path: string, error: unknown): S
 }
 
 const NOT_ALLOWED = [
-  "not writable",
+  "permission denied",
   "permission denied. Give the folder to the user that sotto runs as, or name another one",
 ] as const;
 const IN_THE_WAY = ["key is a folder", "a file and a folder want the same name"] as const;

@@ -37,8 +37,7 @@ export interface Storage {
 export type StorageTrouble =
   | "bad key"
   | "key is a folder"
-  | "not writable"
-  | "not readable"
+  | "permission denied"
   | "full"
   | "read-only"
   | "exposed"

@@ -73,7 +73,7 @@ test.runIf(process.getuid?.() !== 0)(
     const root = await freshFolder();
     await chmod(root, 0o500);
     await expect(openFileStorage(root)).rejects.toMatchObject({
-      trouble: "not writable",
+      trouble: "permission denied",
       message: expect.stringContaining(`Cannot write to ${root}: permission denied`),
     });
     await chmod(root, 0o700);
@@ -107,7 +107,7 @@ test.each([
   ["ENOSPC", "full", "the disk is full. Free some space"],
   ["EDQUOT", "full", "the disk quota is used up"],
   ["EROFS", "read-only", "the file system is read-only"],
-  ["EACCES", "not writable", "permission denied. Give the folder to the user"],
+  ["EACCES", "permission denied", "permission denied. Give the folder to the user"],
   ["EIO", "failed", "EIO happened"],
 ])("policy 1.9: %s says where, what and how to go on", (code, trouble, why) => {
   const cause = Object.assign(new Error(`${code} happened`), { code });
