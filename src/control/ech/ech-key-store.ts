@@ -9,9 +9,10 @@
 import { Buffer } from "node:buffer";
 import * as z from "zod/mini";
 import type { Crypto } from "../../crypto/crypto.ts";
-import { echKey, EchKeySet } from "../../tls/ech.ts";
+import { type EchKey, echKey, EchKeySet } from "../../tls/ech.ts";
 import type { Storage } from "../storage/storage.ts";
 import { type EchKeyRecord, type EchKeyWish, generateEchKey } from "./ech-keys.ts";
+import { proveEchKey } from "./prove-ech-key.ts";
 
 /** A record that cannot be used. Names where it lies, never what it holds. */
 export class EchKeyError extends Error {
@@ -28,48 +29,46 @@ export async function loadEchKeySet(
   crypto: Crypto,
   storage: Storage,
 ): Promise<EchKeySet | undefined> {
-  const stored = await loadStored(storage);
-  if (stored.length === 0) return undefined;
-  const keys = stored.map(({ at, record }) => {
-    try {
-      return echKey(crypto, record);
-    } catch (error) {
-      throw unusable(storage, at, error instanceof Error ? error.message : "it does not load");
-    }
-  });
+  const keys = await loadReady(crypto, storage);
+  if (keys.length === 0) return undefined;
   const state = await loadEchState(storage);
-  try {
-    return new EchKeySet(keys, state);
-  } catch (error) {
-    throw unusable(storage, "ech/keys", error instanceof Error ? error.message : "no usable set");
+  if (state === "active" && !keys.some(isHandedOut)) {
+    throw unusable(storage, KEYS, "no key is marked to be handed out");
   }
+  return new EchKeySet(keys, state);
 }
 
 /**
  * The key set for a server with one public name: the one in storage, with a first key for that name if none is handed
  * out yet. Keys of an earlier public name stay, but only to decrypt. A set that is withdrawing is left alone.
+ *
+ * @throws {RangeError} as `generateEchKey` does
+ * @throws {Error} as `proveEchKey` does
+ * @throws {EchKeyError} as `loadEchKeySet` does
+ * @throws {StorageError}
  */
 export async function ensureEchKeySet(
   crypto: Crypto,
   storage: Storage,
   wish: Omit<EchKeyWish, "knownIds">,
 ): Promise<EchKeySet> {
-  const present = await loadEchKeySet(crypto, storage);
-  if (present !== undefined && present.state === "withdrawing") return present;
+  const present = await loadReady(crypto, storage);
+  const state = await loadEchState(storage);
+  if (state === "withdrawing") return new EchKeySet(present, state);
   const publicName = wish.publicName.toLowerCase();
-  const ours = present?.keys.some((key) => key.retry && key.config.publicName === publicName);
-  if (present !== undefined && ours === true) return present;
-  const knownIds = new Set(present?.keys.map((key) => key.configId));
-  // The new key first: at no moment is there an active set without a key to hand out.
+  const isCurrent = (key: EchKey): boolean =>
+    isHandedOut(key) && key.config.publicName === publicName;
+  if (present.some(isCurrent)) return new EchKeySet(present, state);
+  const knownIds = new Set(present.map((key) => key.configId));
   const fresh = generateEchKey(crypto, { ...wish, knownIds });
+  await proveEchKey(crypto, fresh);
+  // The new key first: at no moment is there an active set without a key to hand out.
   await saveEchKey(storage, fresh);
   for (const { at, record } of await loadStored(storage)) {
     if (at === keyFor(fresh) || !record.retry) continue;
     await saveEchKey(storage, { ...record, retry: false });
   }
-  const keys = await loadEchKeySet(crypto, storage);
-  if (keys === undefined) throw unusable(storage, keyFor(fresh), "it is not there any more");
-  return keys;
+  return new EchKeySet(await loadReady(crypto, storage), state);
 }
 
 /** All records, newest first. @throws {EchKeyError} one of them is damaged */
@@ -102,6 +101,21 @@ export async function loadEchState(storage: Storage): Promise<EchKeySet["state"]
 /** Enter "withdrawing" only when no DNS record with our configs can be cached any more (ech-server §6). */
 export async function saveEchState(storage: Storage, state: EchKeySet["state"]): Promise<void> {
   await storage.put(STATE, Buffer.from(JSON.stringify({ state }) + "\n"));
+}
+
+/** Not counting a config that clients have to skip (ech-server §12). */
+function isHandedOut(key: EchKey): boolean {
+  return key.retry && !key.config.hasUnknownMandatory;
+}
+
+async function loadReady(crypto: Crypto, storage: Storage): Promise<EchKey[]> {
+  return (await loadStored(storage)).map(({ at, record }) => {
+    try {
+      return echKey(crypto, record);
+    } catch (error) {
+      throw unusable(storage, at, error instanceof Error ? error.message : "it does not load");
+    }
+  });
 }
 
 interface Stored {

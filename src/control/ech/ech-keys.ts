@@ -65,7 +65,7 @@ export function generateEchKey(crypto: Crypto, wish: EchKeyWish): EchKeyRecord {
  *
  * @throws {RangeError} all 256 are known
  */
-export function freshConfigId(crypto: Crypto, known: ReadonlySet<number>): number {
+export function freshConfigId(crypto: Pick<Crypto, "random">, known: ReadonlySet<number>): number {
   let free = 256;
   for (const id of known) if (isByte(id)) free--;
   if (free === 0) throw new RangeError("Cannot choose a config_id: all 256 are in use");

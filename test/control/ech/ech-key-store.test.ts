@@ -185,6 +185,19 @@ describe("ensureEchKeySet", () => {
     expect(after.candidates(before.keys[0]!.configId)).toHaveLength(1);
   });
 
+  test("makes a key to hand out where all keys only decrypt", async () => {
+    const old = record({ retry: false, nowMs: 1 });
+    await saveEchKey(storage, old);
+    const set = await ensureEchKeySet(crypto, storage, WISH);
+    expect(set.keys.map((key) => key.retry)).toEqual([true, false]);
+    expect(set.keys[1]!.config.raw).toEqual(old.config);
+  });
+
+  test("makes no key while ECH is being withdrawn, not even a first one", async () => {
+    await saveEchState(storage, "withdrawing");
+    expect((await ensureEchKeySet(crypto, storage, WISH)).keys).toEqual([]);
+  });
+
   test("leaves a set alone that is withdrawing", async () => {
     await ensureEchKeySet(crypto, storage, WISH);
     await saveEchState(storage, "withdrawing");
