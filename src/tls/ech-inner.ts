@@ -64,8 +64,7 @@ export function rebuildClientHelloInner(encoded: Uint8Array, outer: ClientHello)
 function findOuterExtensions(bytes: Uint8Array, at: number, end: number): number {
   let found = -1;
   while (at < end) {
-    if (end - at < 4) throw new TlsError("message too short");
-    const next = extensionEnd(bytes, at);
+    const next = extensionEnd(bytes, at); // beyond `end` as well where less than a header is left
     if (next > end) throw new TlsError("message too short");
     if (u16At(bytes, at) === ExtensionType.ech_outer_extensions) {
       if (found >= 0) throw new TlsError("bad ech_outer_extensions", "twice");

@@ -32,7 +32,7 @@ export interface EchKey {
  *   do not implement, has a bad public_name, or belongs to another private key
  */
 export function echKey(
-  crypto: Crypto,
+  crypto: Pick<Crypto, "equal" | "hpkeRecipient">,
   parts: { readonly privateKey: Uint8Array; readonly config: Uint8Array; readonly retry: boolean },
 ): EchKey {
   const config = decodeConfig(parts.config.slice());

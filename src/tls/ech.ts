@@ -117,7 +117,6 @@ function openPayload(
   payloadAt: number,
   payloadEnd: number,
 ): Uint8Array | undefined {
-  if (payloadEnd - payloadAt < TAG) return undefined;
   const aad = clientHelloOuterAAD(outer.bytes, payloadAt, payloadEnd);
   return context.open(aad, outer.bytes.subarray(payloadAt, payloadEnd));
 }
@@ -180,5 +179,4 @@ function namesPublicName(outer: ClientHello, keys: EchKeySet): boolean {
 }
 
 const HEADER = 4;
-const TAG = 16;
 const TLS12 = 0x0303;
