@@ -42,7 +42,7 @@ export function encodeCertificateRequest(w: Writer, parts: CertificateRequestPar
   if (parts.authorities.length > 0) {
     const body = w.u16(ExtensionType.certificate_authorities).begin(2);
     const names = w.begin(2);
-    for (const authority of parts.authorities) w.u16(authority.length).bytes(authority);
+    for (const authority of parts.authorities) w.opaque16(authority);
     w.end(names, 2).end(body, 2);
   }
   w.end(extensions, 2);

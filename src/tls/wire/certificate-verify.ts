@@ -8,8 +8,7 @@ import type { Writer } from "./writer.ts";
 
 export function encodeCertificateVerify(w: Writer, scheme: number, signature: Uint8Array): void {
   const message = beginMessage(w, HandshakeType.certificate_verify);
-  const vector = w.u16(scheme).begin(2);
-  w.bytes(signature).end(vector, 2);
+  w.u16(scheme).opaque16(signature);
   endMessage(w, message);
 }
 

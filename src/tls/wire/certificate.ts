@@ -28,14 +28,9 @@ export interface CertificateParts {
 
 export function encodeCertificate(w: Writer, parts: CertificateParts): void {
   const message = beginMessage(w, HandshakeType.certificate);
-  const context = w.begin(1);
-  if (parts.context !== undefined) w.bytes(parts.context);
-  w.end(context, 1);
-  const list = w.begin(3);
+  const list = w.opaque8(parts.context ?? NO_CONTEXT).begin(3);
   parts.chain.forEach((certificate, i) => {
-    const data = w.begin(3);
-    w.bytes(certificate).end(data, 3);
-    const extensions = w.begin(2);
+    const extensions = w.opaque24(certificate).begin(2);
     if (i === 0) encodeLeafExtensions(w, parts);
     w.end(extensions, 2);
   });
@@ -88,8 +83,7 @@ export function encodeCompressedCertificate(
   data: Uint8Array,
 ): void {
   const message = beginMessage(w, HandshakeType.compressed_certificate);
-  const compressed = w.u16(algorithm).u24(uncompressedLength).begin(3);
-  w.bytes(data).end(compressed, 3);
+  w.u16(algorithm).u24(uncompressedLength).opaque24(data);
   endMessage(w, message);
 }
 
@@ -113,11 +107,10 @@ export function decodeCompressedCertificate(message: Uint8Array): CompressedCert
 function encodeLeafExtensions(w: Writer, parts: CertificateParts): void {
   if (parts.ocspResponse !== undefined) {
     const status = w.u16(ExtensionType.status_request).begin(2);
-    const response = w.u8(OCSP).begin(3);
-    w.bytes(parts.ocspResponse).end(response, 3).end(status, 2);
+    w.u8(OCSP).opaque24(parts.ocspResponse).end(status, 2);
   }
   if (parts.scts !== undefined) {
-    w.u16(ExtensionType.signed_certificate_timestamp).u16(parts.scts.length).bytes(parts.scts);
+    w.u16(ExtensionType.signed_certificate_timestamp).opaque16(parts.scts);
   }
 }
 
@@ -167,6 +160,7 @@ function decodeSctList(body: Reader): Uint8Array {
   return whole;
 }
 
+const NO_CONTEXT = new Uint8Array(0);
 const OCSP = 1;
 
 /** RFC 9846 §4.3: a CertificateRequest may carry them, a Certificate never. */

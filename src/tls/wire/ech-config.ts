@@ -60,15 +60,13 @@ export function encodeEchConfig(fields: EchConfigFields): Uint8Array {
   checkFields(fields);
   const w = new Writer(64 + fields.publicKey.length + fields.publicName.length);
   const contents = w.u16(ECH_CONFIG_VERSION).begin(2);
-  const publicKey = w.u8(fields.configId).u16(fields.kemId).begin(2);
-  const suites = w.bytes(fields.publicKey).end(publicKey, 2).begin(2);
+  const suites = w.u8(fields.configId).u16(fields.kemId).opaque16(fields.publicKey).begin(2);
   for (const { kdfId, aeadId } of fields.suites) w.u16(kdfId).u16(aeadId);
   const publicName = w.end(suites, 2).u8(fields.maximumNameLength).begin(1);
   for (let i = 0; i < fields.publicName.length; i++) w.u8(fields.publicName.charCodeAt(i));
   const extensions = w.end(publicName, 1).begin(2);
   for (const { type, data } of fields.extensions ?? []) {
-    const body = w.u16(type).begin(2);
-    w.bytes(data).end(body, 2);
+    w.u16(type).opaque16(data);
   }
   w.end(extensions, 2).end(contents, 2);
   return w.copy();

@@ -45,8 +45,7 @@ export function encodeEncryptedExtensions(w: Writer, parts: EncryptedExtensionsP
     w.u16(ExtensionType.ticket_request).u16(1).u8(parts.expectedTickets);
   }
   if (parts.retryConfigs !== undefined) {
-    w.u16(ExtensionType.encrypted_client_hello).u16(parts.retryConfigs.length);
-    w.bytes(parts.retryConfigs);
+    w.u16(ExtensionType.encrypted_client_hello).opaque16(parts.retryConfigs);
   }
   w.end(extensions, 2);
   endMessage(w, message);

@@ -27,9 +27,8 @@ export interface NewSessionTicketParts {
 
 export function encodeNewSessionTicket(w: Writer, parts: NewSessionTicketParts): void {
   const message = beginMessage(w, HandshakeType.new_session_ticket);
-  const nonce = w.u32(parts.lifetimeSeconds).u32(parts.ageAdd).begin(1);
-  const ticket = w.bytes(parts.nonce).end(nonce, 1).begin(2);
-  const extensions = w.bytes(parts.ticket).end(ticket, 2).begin(2);
+  w.u32(parts.lifetimeSeconds).u32(parts.ageAdd).opaque8(parts.nonce).opaque16(parts.ticket);
+  const extensions = w.begin(2);
   if (parts.grease !== undefined) w.u16(parts.grease).u16(0);
   w.end(extensions, 2);
   endMessage(w, message);

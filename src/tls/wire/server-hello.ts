@@ -56,9 +56,7 @@ export function encodeServerHello(w: Writer, parts: ServerHelloParts): void {
   const message = beginHello(w, parts.random, parts.sessionId, parts.cipherSuite);
   const extensions = beginExtensions(w);
   const share = w.u16(ExtensionType.key_share).begin(2);
-  w.u16(parts.keyShare.group);
-  const keyExchange = w.begin(2);
-  w.bytes(parts.keyShare.keyExchange).end(keyExchange, 2).end(share, 2);
+  w.u16(parts.keyShare.group).opaque16(parts.keyShare.keyExchange).end(share, 2);
   if (parts.selectedIdentity !== undefined) {
     w.u16(ExtensionType.pre_shared_key).u16(2).u16(parts.selectedIdentity);
   }
@@ -71,7 +69,7 @@ export function encodeHelloRetryRequest(w: Writer, parts: HelloRetryRequestParts
   const extensions = beginExtensions(w);
   w.u16(ExtensionType.key_share).u16(2).u16(parts.group);
   if (parts.ech !== undefined) {
-    w.u16(ExtensionType.encrypted_client_hello).u16(parts.ech.length).bytes(parts.ech);
+    w.u16(ExtensionType.encrypted_client_hello).opaque16(parts.ech);
   }
   w.end(extensions, 2);
   endMessage(w, message);
@@ -146,7 +144,7 @@ export function decodeServerHello(message: Uint8Array): ServerHello {
 
 function beginHello(w: Writer, random: Uint8Array, sessionId: Uint8Array, suite: number): number {
   const message = beginMessage(w, HandshakeType.server_hello);
-  w.u16(LEGACY_VERSION).bytes(random).u8(sessionId.length).bytes(sessionId).u16(suite).u8(0);
+  w.u16(LEGACY_VERSION).bytes(random).opaque8(sessionId).u16(suite).u8(0);
   return message;
 }
 

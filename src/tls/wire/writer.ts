@@ -75,6 +75,19 @@ export class Writer {
     return this;
   }
 
+  /** `opaque value<0..2^8-1>`. @throws {RangeError} as `end`, as do the two below */
+  opaque8(value: Uint8Array): this {
+    return this.#opaque(1, value);
+  }
+
+  opaque16(value: Uint8Array): this {
+    return this.#opaque(2, value);
+  }
+
+  opaque24(value: Uint8Array): this {
+    return this.#opaque(3, value);
+  }
+
   vector8(body: () => void): this {
     return this.#vector(1, body);
   }
@@ -95,6 +108,11 @@ export class Writer {
   /** A copy of `[start, end)` that stays. */
   copy(start: number = 0, end: number = this.#length): Uint8Array {
     return this.#bytes.slice(start, end);
+  }
+
+  #opaque(width: 1 | 2 | 3, value: Uint8Array): this {
+    const mark = this.begin(width);
+    return this.bytes(value).end(mark, width);
   }
 
   #vector(width: 1 | 2 | 3, body: () => void): this {

@@ -82,6 +82,13 @@ describe("Writer", () => {
     expect(() => w.zeros(256).end(mark, 1)).toThrow(RangeError);
   });
 
+  test("writes bytes behind a length of one, two or three bytes", () => {
+    const value = new Uint8Array([7, 8]);
+    expect(new Writer(0).opaque8(value).opaque16(value).opaque24(value).copy())
+      .toEqual(new Uint8Array([2, 7, 8, 0, 2, 7, 8, 0, 0, 2, 7, 8]));
+    expect(() => new Writer().opaque16(new Uint8Array(65536))).toThrow(RangeError);
+  });
+
   test("leaves an unpatched prefix that does not parse", () => {
     const w = new Writer();
     w.begin(2);
