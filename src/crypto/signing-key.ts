@@ -32,16 +32,24 @@ export function signingKey(primitives: SignaturePrimitives, pem: string): Signin
   const key = readPrivateKey(pem);
   const schemes = schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
-  const sign = primitives[ALGORITHM_OF[schemes[0]!]].signer(key.object);
+  const algorithm = ALGORITHM_OF[schemes[0]!];
+  const { signer, verify } = primitives[algorithm];
+  const sign = signer(key.object);
+  const publicKey = createPublicKey(key.object);
   return {
     schemes,
-    spki: spkiOf(key),
-    slow: key.object.asymmetricKeyType === "rsa",
+    spki: spkiOf(publicKey, key.pss),
+    slow: algorithm === "rsa",
     sign(scheme, content) {
       if (!schemes.includes(scheme)) {
         throw new RangeError(`Cannot sign ${scheme} with ${describe(key)}`);
       }
-      return sign(scheme, content);
+      const signature = sign(scheme, content);
+      // RFC 9846 §C.3: a fault during the CRT computation would give the key away.
+      if (algorithm === "rsa" && !verify(publicKey, scheme, content, signature)) {
+        throw new Error("RSA signature does not verify");
+      }
+      return signature;
     },
   };
 }
@@ -146,8 +154,7 @@ function readPublicKey(spki: Uint8Array): Key {
   return { object: createPublicKey({ key, format: "der", type: "spki" }), pss: undefined };
 }
 
-function spkiOf({ object, pss }: Key): Uint8Array {
-  const publicKey = createPublicKey(object);
+function spkiOf(publicKey: KeyObject, pss: PssBinding | undefined): Uint8Array {
   return pss === undefined
     ? new Uint8Array(publicKey.export({ format: "der", type: "spki" }))
     : pssSpki(pss.algorithm, publicKey.export({ format: "der", type: "pkcs1" }));

@@ -18,7 +18,7 @@ export const PRIMITIVES: readonly { name: string; primitives: Partial<Primitives
 export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
   { name: "native", crypto: chooseCrypto({ force: "native" }) },
   { name: "noble", crypto: chooseCrypto({ force: "noble" }) },
-  { name: "the runtime's own choice", crypto: chooseCrypto() },
+  { name: "chosen", crypto: chooseCrypto() },
 ];
 
 export const SUITES = {
