@@ -41,7 +41,7 @@ const MAY_IMPORT: Record<string, Rule> = {
       "npm:toml-eslint-parser",
       "npm:zod",
     ],
-    types: ["tls/config.ts"],
+    types: ["tls/config.ts", "snapshot/snapshot.ts"],
   },
   // The control plane: no client's socket, hence nothing of edge/.
   control: {
@@ -53,6 +53,7 @@ const MAY_IMPORT: Record<string, Rule> = {
       "config/",
       "node:",
       "npm:zod",
+      "npm:hpke-js",
       "npm:@peculiar/x509",
       "npm:reflect-metadata",
     ],

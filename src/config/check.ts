@@ -75,7 +75,9 @@ function checkSite(
   return {
     names: checkNames(table.names, [...at, "names"], owners, report),
     certificates: checkCertificates(table, at, folder, report),
-    respond: table.respond,
+    handler: table.respond === undefined
+      ? DEFAULT_SITE.handler
+      : { kind: "respond", text: table.respond },
     clientAuth: checkClientAuth(table.client_auth, [...at, "client_auth"], folder, report),
     alpn: checkAlpn(table.alpn, [...at, "alpn"], report),
     groups: checkGroups(table.groups, [...at, "groups"], report),

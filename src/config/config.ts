@@ -2,6 +2,7 @@
  * What sotto.toml says, checked and complete: defaults are filled in, paths are absolute, names are A-labels.
  * @module
  */
+import type { HandlerSpec } from "../snapshot/snapshot.ts";
 import type { ClientAuth } from "../tls/config.ts";
 import type { LimitValues } from "./limits.ts";
 import type { NamedGroup } from "../tls/wire/code-points.ts";
@@ -28,8 +29,8 @@ export interface SiteOptions {
   readonly names: readonly string[];
   /** The operator's own certificates; empty: the local CA issues one. */
   readonly certificates: readonly CertificateFiles[];
-  /** Text to answer with; undefined: the welcome page. */
-  readonly respond: string | undefined;
+  /** Without another one in the file: the welcome page. */
+  readonly handler: HandlerSpec;
   readonly clientAuth: ClientAuthOptions | undefined;
   /** Undefined: what the handler speaks. Empty: the client's extension is ignored. */
   readonly alpn: readonly string[] | undefined;
@@ -59,7 +60,7 @@ export const DEFAULT_PUBLIC_NAME = "cover.localhost";
 export const DEFAULT_SITE: SiteOptions = {
   names: ["localhost"],
   certificates: [],
-  respond: undefined,
+  handler: { kind: "app", app: "welcome" },
   clientAuth: undefined,
   alpn: undefined,
   groups: DEFAULT_GROUPS,

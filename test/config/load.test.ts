@@ -45,7 +45,7 @@ client_auth = { mode = "request" }
       {
         names: ["example.com", "*.example.com"],
         certificates: [{ certificate: "/etc/sotto/tls/chain.pem", key: "/secret/key.pem" }],
-        respond: "hello",
+        handler: { kind: "respond", text: "hello" },
         clientAuth: { mode: "require_and_verify", ca: ["/etc/sotto/clients.pem"] },
         alpn: ["http/1.1"],
         groups: [NamedGroup.secp256r1, NamedGroup.X25519MLKEM768, NamedGroup.x25519],
@@ -53,7 +53,7 @@ client_auth = { mode = "request" }
       {
         names: ["other.example"],
         certificates: [],
-        respond: undefined,
+        handler: { kind: "app", app: "welcome" },
         clientAuth: { mode: "request", ca: [] },
         alpn: [],
         groups: [NamedGroup.x25519],
