@@ -152,6 +152,9 @@ class BunSocket implements Socket {
   shutdown(): void {
     this.#handle.shutdown();
   }
+  close(): void {
+    this.#handle.close();
+  }
   terminate(): void {
     this.#handle.terminate();
   }
@@ -232,5 +235,6 @@ interface BunHandle<Data> {
   pause(): void;
   resume(): void;
   shutdown(): void;
+  close(): void;
   terminate(): void;
 }

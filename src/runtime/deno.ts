@@ -135,7 +135,7 @@ function withCode(error: unknown): Error {
 const IDLE_READ = 2 * 1024;
 const BUSY_READ = 64 * 1024;
 /** What may wait in a socket's queue. */
-const MAX_QUEUED = 256 * 1024;
+const MAX_QUEUED = 128 * 1024;
 
 class DenoSocket implements Socket {
   readonly #conn: DenoConn;
@@ -148,6 +148,7 @@ class DenoSocket implements Socket {
   #wake: (() => void) | undefined;
   #readEnded = false;
   #shutdown: "no" | "asked" | "done" = "no";
+  #closeWhenWritten = false;
 
   constructor(conn: DenoConn) {
     this.#conn = conn;
@@ -200,6 +201,11 @@ class DenoSocket implements Socket {
     if (this.#closed || this.#shutdown !== "no") return;
     this.#shutdown = "asked";
     if (!this.#writing) void this.#writeQueue();
+  }
+
+  close(): void {
+    if (this.#writing) this.#closeWhenWritten = true;
+    else this.terminate();
   }
 
   terminate(): void {
@@ -261,6 +267,7 @@ class DenoSocket implements Socket {
         this.#shutdown = "done";
         this.#closeWhenBothEnded();
       }
+      if (this.#closeWhenWritten) this.terminate();
     } catch (error) {
       this.#fail(error);
     } finally {

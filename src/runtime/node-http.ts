@@ -136,6 +136,10 @@ class StreamSocket implements Socket {
     if (!this.#stream.destroyed) this.#stream.push(null);
   }
 
+  close(): void {
+    this.shutdown();
+  }
+
   terminate(): void {
     this.#stream.destroy();
   }

@@ -89,7 +89,7 @@ class NodeRuntime implements Runtime {
 }
 
 /** What may wait in a socket's queue. Above node's own mark, so that a full queue is followed by "drain". */
-const MAX_QUEUED = 256 * 1024;
+const MAX_QUEUED = 128 * 1024;
 
 class NodeSocket implements Socket {
   readonly handle: net.Socket;
@@ -132,6 +132,9 @@ class NodeSocket implements Socket {
   }
   shutdown(): void {
     this.handle.end();
+  }
+  close(): void {
+    this.handle.destroySoon();
   }
   terminate(): void {
     this.handle.destroy();

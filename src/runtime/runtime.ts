@@ -87,6 +87,9 @@ export interface Socket {
   /** FIN behind what was written; reading goes on. */
   shutdown(): void;
 
-  /** Ends both directions at once, without waiting for what is still unsent. */
+  /** FIN behind what was written, then gone without waiting for the peer. Unread bytes make it a reset. */
+  close(): void;
+
+  /** Ends both directions at once. What is still unsent, here or in the kernel, may be lost. */
   terminate(): void;
 }

@@ -146,6 +146,24 @@ describe(`sockets of ${runtime.name}`, () => {
     client.destroy();
   });
 
+  it("deliver what was written before close, without waiting for the peer's FIN", async () => {
+    let recorder: Recorder | undefined;
+    const listener = await serve((socket) => (recorder = new Recorder(socket)));
+    const client = net.connect({ port: listener.port, host: "127.0.0.1", allowHalfOpen: true });
+    client.pause();
+    await until(() => recorder !== undefined);
+    const piece = pattern(64 * 1024);
+    const taken = recorder!.socket.write(piece, 0, piece.length);
+    recorder!.socket.shutdown();
+    recorder!.socket.close();
+    await until(() => recorder!.closed);
+    expect(recorder!.error).toBeUndefined();
+    const received = readAll(client);
+    client.resume();
+    expect((await received).length).toBe(taken);
+    client.destroy();
+  });
+
   it("say EADDRINUSE when the port is taken", async () => {
     const listener = await serve((socket) => new Recorder(socket));
     await expect(

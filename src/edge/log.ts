@@ -1,0 +1,9 @@
+/** Where events of the data plane go. `fields` never hold payload; names of sites only as the log allows them. */
+export interface Log {
+  event(level: LogLevel, event: string, fields: LogFields): void;
+}
+
+export type LogLevel = "debug" | "info" | "warn" | "error";
+export type LogFields = Record<string, string | number | boolean | undefined>;
+
+export const SILENT: Log = { event() {} };
