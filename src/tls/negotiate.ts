@@ -10,7 +10,7 @@ import type { Offer } from "./offer.ts";
 import { SUITES } from "./suites.ts";
 import type { TicketState } from "./tickets.ts";
 import type { ClientHello } from "./wire/client-hello.ts";
-import { CipherSuite, NamedGroup } from "./wire/code-points.ts";
+import { CipherSuite, ExtensionType, NamedGroup } from "./wire/code-points.ts";
 
 export interface Plan {
   readonly cipherSuite: number;
@@ -152,7 +152,11 @@ function chooseGroup(hello: ClientHello, ours: readonly number[]): number {
     if (withShare === undefined && hello.keyShare(group) !== undefined) withShare = group;
   }
   const group = withShare ?? listed;
-  if (group === undefined) throw new TlsError("no group in common");
+  if (group === undefined) {
+    // A hello with a PSK may come without groups (RFC 9846 §9.2), and then that PSK may be of no use.
+    const sent = hello.has(ExtensionType.supported_groups);
+    throw new TlsError(sent ? "no group in common" : "missing supported_groups");
+  }
   return group;
 }
 
