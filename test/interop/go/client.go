@@ -1,0 +1,148 @@
+package main
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/base64"
+	"errors"
+	"flag"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+)
+
+// What every connection has in common: where to, whom to trust, what to offer.
+type client struct {
+	addr   string
+	name   string
+	root   string
+	ech    string
+	groups string
+	alpn   string
+	resume bool
+	wait   time.Duration
+
+	roots *x509.CertPool
+	// Never empty once parsed, if -ech was given.
+	configList []byte
+	curves     []tls.CurveID
+	sessions   tls.ClientSessionCache
+}
+
+func (c *client) flags(set *flag.FlagSet) {
+	set.StringVar(&c.addr, "addr", "", "loopback address and port")
+	set.StringVar(&c.name, "name", "localhost", "server name")
+	set.StringVar(&c.root, "root", "", "PEM file with the roots to trust")
+	set.StringVar(&c.ech, "ech", "", "ECHConfigList: a file with its base64, or the base64 itself")
+	set.StringVar(&c.groups, "groups", "", "groups to offer, by comma: X25519MLKEM768, X25519, P256, P384, P521")
+	set.StringVar(&c.alpn, "alpn", "http/1.1", "protocols to offer, by comma; empty: none")
+	set.BoolVar(&c.resume, "resume", false, "keep tickets, and offer them under any name")
+	set.DurationVar(&c.wait, "wait", 20*time.Second, "deadline of each connection")
+}
+
+func (c *client) parse(set *flag.FlagSet, args []string) error {
+	if err := set.Parse(args); err != nil {
+		return err
+	}
+	where, err := netip.ParseAddrPort(c.addr)
+	if err != nil {
+		return fmt.Errorf("-addr: %w", err)
+	}
+	if !where.Addr().IsLoopback() {
+		return fmt.Errorf("-addr %s is not a loopback address", c.addr)
+	}
+	if c.root != "" {
+		pem, err := os.ReadFile(c.root)
+		if err != nil {
+			return err
+		}
+		c.roots = x509.NewCertPool()
+		if !c.roots.AppendCertsFromPEM(pem) {
+			return fmt.Errorf("no certificate in %s", c.root)
+		}
+	}
+	if c.ech != "" {
+		text := c.ech
+		if file, err := os.ReadFile(text); err == nil {
+			text = string(file)
+		}
+		if c.configList, err = base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil {
+			return fmt.Errorf("-ech: %w", err)
+		}
+	}
+	for _, group := range list(c.groups) {
+		id, known := curveByName[group]
+		if !known {
+			return fmt.Errorf("unknown group %q", group)
+		}
+		c.curves = append(c.curves, id)
+	}
+	if c.resume {
+		c.sessions = &anyName{}
+	}
+	return nil
+}
+
+func (c *client) config(name string) *tls.Config {
+	return &tls.Config{
+		ServerName:                     name,
+		RootCAs:                        c.roots,
+		MinVersion:                     tls.VersionTLS13,
+		NextProtos:                     list(c.alpn),
+		CurvePreferences:               c.curves,
+		ClientSessionCache:             c.sessions,
+		EncryptedClientHelloConfigList: c.configList,
+	}
+}
+
+// Connects and shakes hands.
+func (c *client) dial(name string) (*tls.Conn, error) {
+	raw, err := net.DialTimeout("tcp", c.addr, c.wait)
+	if err != nil {
+		return nil, err
+	}
+	raw.SetDeadline(time.Now().Add(c.wait))
+	conn := tls.Client(raw, c.config(name))
+	if err := conn.Handshake(); err != nil {
+		raw.Close()
+		return nil, err
+	}
+	return conn, nil
+}
+
+// The list that a server sends which does not know the key that was used; nil: it was another error.
+func retryList(err error) []byte {
+	var rejection *tls.ECHRejectionError
+	if errors.As(err, &rejection) {
+		return rejection.RetryConfigList
+	}
+	return nil
+}
+
+// A session cache that gives the newest ticket to whoever asks, so that a ticket of one site can be offered to another.
+type anyName struct{ newest *tls.ClientSessionState }
+
+func (a *anyName) Get(string) (*tls.ClientSessionState, bool) { return a.newest, a.newest != nil }
+func (a *anyName) Put(_ string, state *tls.ClientSessionState) {
+	if state != nil {
+		a.newest = state
+	}
+}
+
+var curveByName = map[string]tls.CurveID{
+	"X25519MLKEM768": tls.X25519MLKEM768,
+	"X25519":         tls.X25519,
+	"P256":           tls.CurveP256,
+	"P384":           tls.CurveP384,
+	"P521":           tls.CurveP521,
+}
+
+func list(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return strings.Split(text, ",")
+}

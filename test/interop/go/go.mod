@@ -1,0 +1,3 @@
+module sotto/interop
+
+go 1.26

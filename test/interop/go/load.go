@@ -1,0 +1,150 @@
+package main
+
+import (
+	"crypto/tls"
+	"errors"
+	"flag"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+type loadResult struct {
+	Count       int            `json:"count"`
+	OK          int            `json:"ok"`
+	Resumed     int            `json:"resumed"`
+	ECHAccepted int            `json:"echAccepted"`
+	Rejected    int            `json:"rejected"`
+	Failed      int            `json:"failed"`
+	Errors      map[string]int `json:"errors"`
+	Seconds     float64        `json:"seconds"`
+	MeanMicros  int64          `json:"meanMicros"`
+	P50Micros   int64          `json:"p50Micros"`
+	P90Micros   int64          `json:"p90Micros"`
+	P99Micros   int64          `json:"p99Micros"`
+	MaxMicros   int64          `json:"maxMicros"`
+}
+
+// Handshakes, as many as -n says or for as long as -seconds says.
+//
+// With -resume all but the first, which is not counted, offer the ticket of the first. With -unknown-id the config_id of
+// -ech is exchanged for one that the server does not hold: such a connection ends in a rejection, which counts as ok.
+func load(set *flag.FlagSet, args []string) error {
+	var c client
+	c.flags(set)
+	count := set.Int("n", 1000, "handshakes")
+	seconds := set.Float64("seconds", 0, "end after so long, if -n is not reached before")
+	rate := set.Float64("rate", 0, "start that many a second; 0: each as soon as the one before it is done")
+	concurrency := set.Int("concurrency", 1, "that many at a time")
+	withGet := set.Bool("get", false, "make a request over each, and time that too")
+	unknownID := set.Bool("unknown-id", false, "name a config_id that the server does not hold")
+	if err := c.parse(set, args); err != nil {
+		return err
+	}
+	if *count > 1_000_000 || *seconds > 600 || *concurrency > 256 {
+		return fmt.Errorf("bounds: -n 1,000,000, -seconds 600, -concurrency 256")
+	}
+	if *unknownID {
+		if len(c.configList) < 7 {
+			return fmt.Errorf("-unknown-id wants -ech")
+		}
+		// ECHConfigList length (2), version (2), length (2), config_id
+		c.configList[6] ^= 0xff
+	}
+	if c.resume {
+		if _, err := c.get(c.name, "/"); err != nil {
+			return fmt.Errorf("for the ticket: %w", err)
+		}
+		c.sessions = frozen{c.sessions}
+	}
+
+	var mutex sync.Mutex
+	result := loadResult{Errors: map[string]int{}}
+	micros := make([]int64, 0, *count)
+	once := func() {
+		start := time.Now()
+		state, err := c.once(*withGet)
+		took := time.Since(start).Microseconds()
+		mutex.Lock()
+		defer mutex.Unlock()
+		var rejection *tls.ECHRejectionError
+		rejected := errors.As(err, &rejection)
+		if rejected {
+			result.Rejected++
+		}
+		if err != nil && !(rejected && *unknownID) {
+			result.Failed++
+			result.Errors[err.Error()]++
+			return
+		}
+		result.OK++
+		micros = append(micros, took)
+		if state.DidResume {
+			result.Resumed++
+		}
+		if state.ECHAccepted {
+			result.ECHAccepted++
+		}
+	}
+
+	begin := time.Now()
+	tickets := make(chan struct{})
+	var workers sync.WaitGroup
+	for range *concurrency {
+		workers.Go(func() {
+			for range tickets {
+				once()
+			}
+		})
+	}
+	for i := range *count {
+		if *seconds > 0 && time.Since(begin).Seconds() >= *seconds {
+			break
+		}
+		if *rate > 0 {
+			time.Sleep(time.Until(begin.Add(time.Duration(float64(i) / *rate * float64(time.Second)))))
+		}
+		tickets <- struct{}{}
+		result.Count++
+	}
+	close(tickets)
+	workers.Wait()
+
+	result.Seconds = time.Since(begin).Seconds()
+	slices.Sort(micros)
+	if n := len(micros); n > 0 {
+		var sum int64
+		for _, value := range micros {
+			sum += value
+		}
+		result.MeanMicros = sum / int64(n)
+		result.P50Micros = micros[n/2]
+		result.P90Micros = micros[n*90/100]
+		result.P99Micros = micros[n*99/100]
+		result.MaxMicros = micros[n-1]
+	}
+	printJSON(result)
+	return nil
+}
+
+func (c *client) once(withGet bool) (tls.ConnectionState, error) {
+	conn, err := c.dial(c.name)
+	if err != nil {
+		return tls.ConnectionState{}, err
+	}
+	defer conn.Close()
+	if withGet {
+		if status, _, err := request(conn, c.name, "/"); err != nil {
+			return tls.ConnectionState{}, err
+		} else if status != 200 {
+			return tls.ConnectionState{}, fmt.Errorf("status %d", status)
+		}
+	}
+	return conn.ConnectionState(), nil
+}
+
+// A session cache that keeps what it has.
+type frozen struct{ tls.ClientSessionCache }
+
+func (frozen) Put(string, *tls.ClientSessionState) {}
