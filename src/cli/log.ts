@@ -46,7 +46,9 @@ function jsonLine(ms: number, level: LogLevel, event: string, fields: LogFields)
 function prettyLine(ms: number, level: LogLevel, event: string, fields: LogFields): string {
   const parts = [new Date(ms).toISOString().slice(11, 23), level.padEnd(5), event];
   for (const [key, value] of Object.entries(fields)) {
-    if (value !== undefined) parts.push(`${key}=${typeof value === "string" ? shown(value) : value}`);
+    if (value !== undefined) {
+      parts.push(`${key}=${typeof value === "string" ? shown(value) : value}`);
+    }
   }
   return parts.join(" ") + "\n";
 }

@@ -2,7 +2,7 @@
  * A configuration that is refused: every problem at once, each with its place.
  * @module
  */
-import { basename } from "node:path";
+import { relative } from "node:path";
 
 /** A place in the document: keys and indices from the top, as in `["site", 0, "names", 1]`. */
 export type ConfigPath = readonly (string | number)[];
@@ -30,7 +30,9 @@ export class ConfigError extends Error {
 }
 
 function describe(file: string, { path, message, line, column }: Problem): string {
-  const place = line === undefined ? basename(file) : `${basename(file)}:${line}:${column}`;
+  const near = relative("", file);
+  const shown = near.startsWith("..") ? file : near;
+  const place = line === undefined ? shown : `${shown}:${line}:${column}`;
   const key = pathText(path);
   return key === "" ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
 }

@@ -15,6 +15,13 @@ import { NamedGroup } from "../../src/tls/wire/code-points.ts";
 
 const FILE = "/etc/sotto/sotto.toml";
 
+test("A file below the working directory is named from there, another one in full", async () => {
+  const here = await parseConfig("a", `${process.cwd()}/conf/my.toml`).catch((e: unknown) => e);
+  expect((here as Error).message).toMatch(/^conf\/my\.toml:1:\d+: /);
+  const elsewhere = await parseConfig("a", FILE).catch((e: unknown) => e);
+  expect((elsewhere as Error).message).toMatch(/^\/etc\/sotto\/sotto\.toml:1:\d+: /);
+});
+
 test("A whole configuration comes back checked, its paths relative to its folder", async () => {
   const config = await parseConfig(
     `
@@ -99,119 +106,119 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "an unknown key names the nearest known one",
     `[[site]]\nnmes = ["a.example"]`,
-    'sotto.toml:1:1: site[0].names: is missing, accepted: a list of host names as in ["example.com", "*.example.com"]',
-    'sotto.toml:2:1: site[0]: unknown key "nmes", accepted: names, certificate, key, respond, client_auth, alpn, groups; did you mean "names"?',
+    '/etc/sotto/sotto.toml:1:1: site[0].names: is missing, accepted: a list of host names as in ["example.com", "*.example.com"]',
+    '/etc/sotto/sotto.toml:2:1: site[0]: unknown key "nmes", accepted: names, certificate, key, respond, client_auth, alpn, groups; did you mean "names"?',
   ],
   [
     "an unknown table is refused at its header",
     `\n[eck]\nenabled = true`,
-    'sotto.toml:2:1: unknown key "eck", accepted: ech, limits, site; did you mean "ech"?',
+    '/etc/sotto/sotto.toml:2:1: unknown key "eck", accepted: ech, limits, site; did you mean "ech"?',
   ],
   [
     "an unknown key deep in an inline table has its own column",
     `[[site]]\nnames = ["a.example"]\nclient_auth = { mode = "request", caa = "x" }`,
-    'sotto.toml:3:35: site[0].client_auth: unknown key "caa", accepted: mode, ca; did you mean "ca"?',
+    '/etc/sotto/sotto.toml:3:35: site[0].client_auth: unknown key "caa", accepted: mode, ca; did you mean "ca"?',
   ],
   [
     "a word far from every known one gets no suggestion",
     `listen = 4`,
-    'sotto.toml:1:1: unknown key "listen", accepted: ech, limits, site',
+    '/etc/sotto/sotto.toml:1:1: unknown key "listen", accepted: ech, limits, site',
   ],
   [
     "a wrong type shows what was found and what is accepted",
     `[ech]\nenabled = "yes"`,
-    'sotto.toml:2:11: ech.enabled: found "yes", accepted: true or false',
+    '/etc/sotto/sotto.toml:2:11: ech.enabled: found "yes", accepted: true or false',
   ],
   [
     "one site in single brackets is told about two",
     `[site]\nnames = ["a.example"]`,
-    "sotto.toml:1:1: site: found a table, accepted: tables that begin with [[site]], with two brackets",
+    "/etc/sotto/sotto.toml:1:1: site: found a table, accepted: tables that begin with [[site]], with two brackets",
   ],
   [
     "no names at all",
     `[[site]]\nnames = []`,
-    "sotto.toml:2:9: site[0].names: found an empty list, accepted: at least one host name",
+    "/etc/sotto/sotto.toml:2:9: site[0].names: found an empty list, accepted: at least one host name",
   ],
   [
     "a name that is no text",
     `[[site]]\nnames = ["a.example", 7]`,
-    "sotto.toml:2:23: site[0].names[1]: found 7, accepted: text in quotes",
+    "/etc/sotto/sotto.toml:2:23: site[0].names[1]: found 7, accepted: text in quotes",
   ],
   [
     "policy 2.5: a name in two sites",
     `[[site]]\nnames = ["a.example"]\n[[site]]\nnames = ["b.example", "A.example"]`,
-    'sotto.toml:4:23: site[1].names[1]: the name "A.example" is already taken by site[0].names[0]',
+    '/etc/sotto/sotto.toml:4:23: site[1].names[1]: the name "A.example" is already taken by site[0].names[0]',
   ],
   [
     "a bad name",
     `[[site]]\nnames = ["*.*.example"]`,
-    'sotto.toml:2:10: site[0].names[0]: "*.*.example" may have "*" only as its whole first label',
+    '/etc/sotto/sotto.toml:2:10: site[0].names[0]: "*.*.example" may have "*" only as its whole first label',
   ],
   [
     "an unknown group",
     `[[site]]\nnames = ["a.example"]\ngroups = ["x25519", "x448"]`,
-    'sotto.toml:3:21: site[0].groups[1]: found "x448", accepted: X25519MLKEM768, x25519, secp256r1, secp384r1',
+    '/etc/sotto/sotto.toml:3:21: site[0].groups[1]: found "x448", accepted: X25519MLKEM768, x25519, secp256r1, secp384r1',
   ],
   [
     "a misspelt group",
     `[[site]]\nnames = ["a.example"]\ngroups = ["x22519"]`,
-    'sotto.toml:3:11: site[0].groups[0]: found "x22519", accepted: X25519MLKEM768, x25519, secp256r1, secp384r1; did you mean "x25519"?',
+    '/etc/sotto/sotto.toml:3:11: site[0].groups[0]: found "x22519", accepted: X25519MLKEM768, x25519, secp256r1, secp384r1; did you mean "x25519"?',
   ],
   [
     "a group twice, under two of its names",
     `[[site]]\nnames = ["a.example"]\ngroups = ["secp256r1", "P-256"]`,
-    'sotto.toml:3:24: site[0].groups[1]: "P-256" stands twice in the list',
+    '/etc/sotto/sotto.toml:3:24: site[0].groups[1]: "P-256" stands twice in the list',
   ],
   [
     "an unknown protocol",
     `[[site]]\nnames = ["a.example"]\nalpn = ["h2"]`,
-    'sotto.toml:3:9: site[0].alpn[0]: found "h2", accepted: http/1.1, http/1.0; [] ignores the client\'s list',
+    '/etc/sotto/sotto.toml:3:9: site[0].alpn[0]: found "h2", accepted: http/1.1, http/1.0; [] ignores the client\'s list',
   ],
   [
     "a key without certificate",
     `[[site]]\nnames = ["a.example"]\nkey = "k.pem"`,
-    "sotto.toml:3:7: site[0].key: a key without a certificate; accepted: both, or neither",
+    "/etc/sotto/sotto.toml:3:7: site[0].key: a key without a certificate; accepted: both, or neither",
   ],
   [
     "a certificate without key",
     `[[site]]\nnames = ["a.example"]\ncertificate = "c.pem"`,
-    "sotto.toml:3:15: site[0].certificate: a certificate without its key; accepted: both, or neither",
+    "/etc/sotto/sotto.toml:3:15: site[0].certificate: a certificate without its key; accepted: both, or neither",
   ],
   [
     "unequal numbers of certificates and keys",
     `[[site]]\nnames = ["a.example"]\ncertificate = ["c.pem", "d.pem"]\nkey = "k.pem"`,
-    "sotto.toml:4:7: site[0].key: found 1 keys for 2 certificates; accepted: one for each, in the same order",
+    "/etc/sotto/sotto.toml:4:7: site[0].key: found 1 keys for 2 certificates; accepted: one for each, in the same order",
   ],
   [
     "policy 7.1: verification without a pool",
     `[[site]]\nnames = ["a.example"]\nclient_auth = { mode = "verify_if_given" }`,
-    'sotto.toml:3:24: site[0].client_auth.mode: mode "verify_if_given" has nothing to verify against; accepted: ca = ["FILE"] beside it',
+    '/etc/sotto/sotto.toml:3:24: site[0].client_auth.mode: mode "verify_if_given" has nothing to verify against; accepted: ca = ["FILE"] beside it',
   ],
   [
     "an unknown mode",
     `[[site]]\nnames = ["a.example"]\n[site.client_auth]\nmode = "demand"`,
-    'sotto.toml:4:8: site[0].client_auth.mode: found "demand", accepted: one of request, require, verify_if_given, require_and_verify',
+    '/etc/sotto/sotto.toml:4:8: site[0].client_auth.mode: found "demand", accepted: one of request, require, verify_if_given, require_and_verify',
   ],
   [
     "an unknown limit",
     `[limits]\nmaxClientHelo = 1`,
-    'sotto.toml:2:17: limits.maxClientHelo: unknown limit; did you mean "maxClientHello"?',
+    '/etc/sotto/sotto.toml:2:17: limits.maxClientHelo: unknown limit; did you mean "maxClientHello"?',
   ],
   [
     "a limit of another type",
     `[limits]\nlimitLoopback = 1\nidleTimeoutMs = "5s"`,
-    'sotto.toml:3:17: limits.idleTimeoutMs: found "5s", accepted: a number, true or false',
+    '/etc/sotto/sotto.toml:3:17: limits.idleTimeoutMs: found "5s", accepted: a number, true or false',
   ],
   [
     "a switch among the limits",
     `[limits]\nlimitLoopback = 1\nidleTimeoutMs = true`,
-    "sotto.toml:2:17: limits.limitLoopback: found 1, accepted: true or false",
-    "sotto.toml:3:17: limits.idleTimeoutMs: found true, accepted: a number",
+    "/etc/sotto/sotto.toml:2:17: limits.limitLoopback: found 1, accepted: true or false",
+    "/etc/sotto/sotto.toml:3:17: limits.idleTimeoutMs: found true, accepted: a number",
   ],
   [
     "a limit below nothing",
     `[limits]\nmaxClientHello = -1`,
-    "sotto.toml:2:18: limits.maxClientHello: found -1, accepted: a whole number from 0",
+    "/etc/sotto/sotto.toml:2:18: limits.maxClientHello: found -1, accepted: a whole number from 0",
   ],
 ];
 
@@ -234,20 +241,20 @@ test.each([
     .catch((e: unknown) => e);
   expect(error).toBeInstanceOf(ConfigError);
   expect((error as ConfigError).message).toMatch(
-    /^sotto\.toml:2:15: ech\.public_name: found ".*", accepted: a host name of letters/,
+    /^\/etc\/sotto\/sotto\.toml:2:15: ech\.public_name: found ".*", accepted: a host name of letters/,
   );
 });
 
 test("What is not TOML has its line and column", async () => {
   const error = await parseConfig(`[ech]\nenabled = tru\n`, FILE).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(ConfigError);
-  expect((error as ConfigError).message).toMatch(/^sotto\.toml:2:\d+: not TOML: /);
+  expect((error as ConfigError).message).toMatch(/^\/etc\/sotto\/sotto\.toml:2:\d+: not TOML: /);
 });
 
 test("A key given twice is not TOML", async () => {
   const error = await parseConfig(`[ech]\nenabled = true\nenabled = true\n`, FILE)
     .catch((e: unknown) => e);
-  expect((error as ConfigError).message).toMatch(/^sotto\.toml:3:\d+: not TOML: /);
+  expect((error as ConfigError).message).toMatch(/^\/etc\/sotto\/sotto\.toml:3:\d+: not TOML: /);
 });
 
 test("A file is loaded from where it lies, and a missing one is named", async () => {

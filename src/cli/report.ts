@@ -1,0 +1,77 @@
+/**
+ * What is said once it serves: what, where, how to trust it, and what is missing.
+ * @module
+ */
+import type { Config } from "../config/config.ts";
+import type { Running } from "../start.ts";
+import { VERSION } from "./version.ts";
+
+/** @param program as it was called, for the commands that are named */
+export function report(
+  running: Pick<Running, "runtime" | "crypto" | "https" | "http" | "httpTrouble" | "root" | "ech">,
+  config: Config,
+  program: string,
+): string {
+  const { runtime, root, ech } = running;
+  const port = Number(running.https[0]!.replace(/^.*:/, ""));
+  const lines = [
+    `sotto ${VERSION} serves on ${runtime.name} ${runtime.version}, crypto: ${running.crypto.name}`,
+    "",
+  ];
+  for (const site of config.sites) {
+    const what = site.handler.kind === "respond" ? "a text" : "a page about your connection";
+    for (const name of site.names) lines.push(`  ${urlOf(name, port)}  ${what}`);
+  }
+  lines.push(
+    "",
+    `HTTPS  ${running.https.join(", ")}`,
+    `HTTP   ${running.http.length > 0 ? `${running.http.join(", ")} redirects to it` : "none"}`,
+    `ECH    ${ech === undefined ? "off" : `on; observers see ${ech.publicName}`}`,
+    `Root   ${root}`,
+    "",
+    "Try it:",
+    `  curl --cacert ${root} ${urlOf(config.sites[0]!.names[0]!, port)}`,
+  );
+  if (ech !== undefined) {
+    lines.push(
+      "  With ECH, where curl --version lists it, add: --ech ecl:" + ech.configList,
+    );
+  }
+  lines.push(
+    "Trust it on this machine (Debian, Ubuntu; browsers have stores of their own):",
+    `  sudo cp ${root} /usr/local/share/ca-certificates/sotto.crt && sudo update-ca-certificates`,
+  );
+  const missing = whatIsMissing(running, config, program);
+  if (missing.length > 0) lines.push("Missing:", ...missing.map((text) => `  ${text}`));
+  return lines.join("\n") + "\n";
+}
+
+function whatIsMissing(
+  { httpTrouble, https, ech }: Pick<Running, "httpTrouble" | "https" | "ech">,
+  config: Config,
+  program: string,
+): string[] {
+  const missing: string[] = [];
+  if (config.file === undefined) {
+    missing.push("A sotto.toml in this folder: only this machine is served, as localhost.");
+  }
+  if (config.file === undefined && https[0]!.endsWith(":8443")) {
+    missing.push("Port 443, which this user may not have or another process has: 8443 it is.");
+  }
+  if (httpTrouble !== undefined) missing.push(`A redirect from HTTP. ${httpTrouble.message}.`);
+  if (ech !== undefined) {
+    missing.push(
+      "The ECH key in DNS: sotto does not publish it yet, so browsers do not know it. " +
+        `See: ${program} ech list`,
+    );
+  }
+  if (config.sites.some((site) => site.certificates.length === 0)) {
+    missing.push("A public CA: certificates that are not files come from sotto's own, see Root.");
+  }
+  return missing;
+}
+
+function urlOf(name: string, port: number): string {
+  const host = name.includes(":") ? `[${name}]` : name.replace(/^\*/, "any");
+  return port === 443 ? `https://${host}/` : `https://${host}:${port}/`;
+}

@@ -1,0 +1,102 @@
+/** `edge.ts run` @module */
+import { rm } from "node:fs/promises";
+import process from "node:process";
+
+import type { Config } from "../config/config.ts";
+import type { BindWish } from "../edge/bind.ts";
+import type { Log } from "../edge/log.ts";
+import { type Running, start } from "../start.ts";
+import type { RunArguments } from "./arguments.ts";
+import { findDataFolder } from "./data-folder.ts";
+import { findConfig } from "./find-config.ts";
+import { openKeyLog } from "./key-log.ts";
+import { openLog } from "./log.ts";
+import { writeReadyFile } from "./ready-file.ts";
+import { report } from "./report.ts";
+
+/** Serves until it is told to stop. */
+export async function run(args: RunArguments): Promise<void> {
+  process.umask(0o077);
+  const config = await findConfig(args.config);
+  const data = findDataFolder(args.data, process.env, process.cwd());
+  const form = args.log ?? (process.stderr.isTTY ? "pretty" : "json");
+  const write = (text: string) => void process.stderr.write(text);
+  const log = openLog({ form, write, now: Date.now });
+  // What an earlier run left says nothing of this one.
+  if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
+
+  const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
+  const running = await start({
+    config,
+    dataFolder: data.path,
+    ...ports(args, config),
+    log,
+    ...(keyLog && { keyLog: keyLog.line }),
+  });
+  if (keyLog) warnOfKeyLog(args.keyLog!, log);
+  const warnings = [data.warning, ...running.warnings].filter((text) => text !== undefined);
+  for (const warning of warnings) log.event("warn", "warning", { what: warning });
+  process.stdout.write(report(running, config, process.argv[1] ?? "edge.ts"));
+  if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
+  await stopOnSignal(running, log, async () => {
+    keyLog?.close();
+    if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
+  });
+}
+
+/** policy §3.1; without a configuration nobody but this machine is served (design §12). */
+function ports(args: RunArguments, config: Config): { https: BindWish; http: BindWish } {
+  const isDefault = config.file === undefined;
+  const addresses = args.listen.length > 0
+    ? args.listen
+    : isDefault
+    ? ["127.0.0.1", "::1"]
+    : ["::"];
+  const choose = (given: number | undefined, usual: number, otherwise: number) =>
+    given !== undefined ? [given] : isDefault ? [usual, otherwise] : [usual];
+  return {
+    https: { addresses, ports: choose(args.httpsPort, 443, 8443), option: "--https-port" },
+    http: { addresses, ports: choose(args.httpPort, 80, 8080), option: "--http-port" },
+  };
+}
+
+/** policy §5: each hour, as long as it is on. */
+function warnOfKeyLog(path: string, log: Log): void {
+  const warn = () =>
+    log.event("warn", "key_log", { what: `secrets of every connection are written to ${path}` });
+  warn();
+  setInterval(warn, 3600_000).unref();
+}
+
+async function announce(path: string, running: Running, config: Config): Promise<void> {
+  await writeReadyFile(path, {
+    pid: process.pid,
+    runtime: running.runtime.name,
+    https: running.https,
+    http: running.http,
+    root: running.root,
+    ech: running.ech ?? null,
+    sites: config.sites.map((site) => ({ names: site.names, handler: site.handler.kind })),
+  });
+}
+
+/** The first signal lets open connections finish, the second does not. */
+async function stopOnSignal(
+  running: Running,
+  log: Log,
+  cleanUp: () => Promise<void>,
+): Promise<void> {
+  await new Promise<void>((resolve) => {
+    let signals = 0;
+    for (const signal of ["SIGTERM", "SIGINT"] as const) {
+      process.on(signal, () => {
+        if (++signals === 1) resolve();
+        else process.exit(1);
+      });
+    }
+  });
+  log.event("info", "stopping", { live: running.edge.liveConnections });
+  await cleanUp();
+  await running.stop();
+  process.exit(0);
+}
