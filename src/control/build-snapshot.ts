@@ -18,8 +18,8 @@ import type { ClientAuth, ServerConfig, SiteConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
 import { CipherSuite } from "../tls/wire/code-points.ts";
-import type { ClientPool } from "../x509/chain.ts";
 import { readLeafKey } from "../x509/leaf-key.ts";
+import { SiteClientAuth } from "./certificates/client-auth.ts";
 import { certificateCompression } from "./certificates/compression.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
 import { loadSiteFiles } from "./certificates/site-files.ts";
@@ -61,7 +61,8 @@ export async function buildSnapshot(sources: SnapshotSources): Promise<BuiltSnap
   for (const options of config.sites) {
     const files = await loadSiteFiles(crypto, options, nowMs);
     warnings.push(...files.warnings);
-    const clientAuth = clientAuthOf(options, files.clientPool);
+    const clientAuth = options.clientAuth && files.clientPool &&
+      new SiteClientAuth(options.clientAuth.mode, files.clientPool);
     for (const { names, credentials } of files.parts) {
       const own = credentials.length > 0 ? credentials : [await local(names)];
       sites.push({
@@ -93,14 +94,6 @@ async function localCredential(
 ): Promise<SiteCredential> {
   const { certificatePem, keyPem } = await localCa.obtain(names);
   return credentialFromPem(crypto, { id: `local:${names[0]}`, certificatePem, keyPem });
-}
-
-function clientAuthOf(
-  { clientAuth }: SiteOptions,
-  pool: ClientPool | undefined,
-): (ClientAuth & { readonly pool: ClientPool }) | undefined {
-  if (clientAuth === undefined || pool === undefined) return undefined;
-  return { mode: clientAuth.mode, authorities: pool.authorities, pool };
 }
 
 function siteConfig(

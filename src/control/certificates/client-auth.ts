@@ -1,0 +1,29 @@
+/**
+ * Client authentication of a site: what the handshake asks for, and the pool that answers are judged by.
+ * @module
+ */
+import type { ClientAuth } from "../../tls/config.ts";
+import type { ClientVerdict } from "../../tls/output.ts";
+import { type ClientPool, verifyClientChain } from "../../x509/chain.ts";
+
+export class SiteClientAuth implements ClientAuth {
+  readonly mode: ClientAuth["mode"];
+  readonly authorities: readonly Uint8Array[];
+  readonly pool: ClientPool;
+
+  constructor(mode: ClientAuth["mode"], pool: ClientPool) {
+    this.mode = mode;
+    this.authorities = pool.authorities;
+    this.pool = pool;
+  }
+}
+
+/** The verdict on a chain that was shown to a site which verifies. */
+export function verifyClient(
+  chain: readonly Uint8Array[],
+  auth: ClientAuth,
+  nowMs: number,
+): ClientVerdict {
+  if (!(auth instanceof SiteClientAuth)) return { refuse: "unknown CA" };
+  return verifyClientChain(chain, auth.pool, nowMs);
+}
