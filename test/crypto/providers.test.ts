@@ -4,6 +4,7 @@ import { generateKeyPairSync } from "node:crypto";
 import { describe, expect, test } from "vitest";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { Crypto, GroupName, SignatureName } from "../../src/crypto/crypto.ts";
+import { warmUp } from "../../src/crypto/warm-up.ts";
 import { PROVIDERS } from "./providers.ts";
 
 const HASHES = ["sha256", "sha384"] as const;
@@ -211,6 +212,11 @@ describe.each(PROVIDERS)("$name", ({ crypto }) => {
     expect(crypto.random(32)).not.toEqual(crypto.random(32));
     expect(crypto.random(70_000).subarray(-32)).not.toEqual(new Uint8Array(32));
   });
+});
+
+test.each(PROVIDERS)("warming up $name leaves nothing behind and breaks nothing", ({ crypto }) => {
+  expect(warmUp(crypto)).toBeUndefined();
+  expect(exchanged(crypto, "X25519MLKEM768")).toHaveLength(4);
 });
 
 test("the provider can be forced, and its name says what it is made of", () => {
