@@ -115,7 +115,9 @@ export class ClientRecords {
   async fill(): Promise<boolean> {
     const chunk = await this.#transport.read();
     if (chunk === undefined) return false;
-    this.#wire = append(this.#wire, chunk);
+    // Never as a Buffer, whose slice() does not copy.
+    const bytes = new Uint8Array(chunk.buffer, chunk.byteOffset, chunk.length);
+    this.#wire = append(this.#wire, bytes);
     return true;
   }
 
