@@ -95,7 +95,10 @@ export class BodySkipper {
         this.#spend(length);
         if (length === 0) this.#step = "done";
         break;
-      default:
+      case "content":
+      case "chunk":
+      case "done":
+        break; // no lines there
     }
   }
 

@@ -56,7 +56,7 @@ export class RequestReader {
         at = this.#body!.skip(bytes, at, end);
       }
       if (!this.#body!.done) continue;
-      const head = this.#head;
+      const head = this.#head!;
       this.#head = undefined;
       this.#body = undefined;
       if (!sink.request(head)) return at;

@@ -27,6 +27,8 @@ export class NodeHttpServer<Tag extends object> implements HttpServer<Tag> {
       { keepAliveTimeout: 0, requestTimeout: 0 },
       (incoming, outgoing) => void listener(incoming, outgoing),
     );
+    // A peer that has ended may still wait for its answer.
+    Object.assign(this.#server, { httpAllowHalfOpen: true });
     // The check of headersTimeout starts with this event, which nothing else would raise.
     this.#server.emit("listening");
     // Deno destroys the socket after each response unless the server listens.

@@ -1,0 +1,81 @@
+/**
+ * What a handler is told of its connection, and which hosts it may answer for.
+ * @module
+ */
+import { parseHost } from "../http/host.ts";
+import type { Socket } from "../runtime/runtime.ts";
+import { SiteCredential } from "../snapshot/credential.ts";
+import type { Site, Snapshot } from "../snapshot/snapshot.ts";
+import type { ClientIdentity, EchStatus, Negotiated } from "../tls/output.ts";
+import type { ConnectionFacts } from "./handlers/handler.ts";
+
+export class SessionFacts implements ConnectionFacts {
+  readonly remoteAddress: string;
+  readonly remotePort: number;
+  readonly localAddress: string;
+  readonly localPort: number;
+  readonly cipherSuite: number;
+  readonly group: number;
+  readonly signatureScheme: number | undefined;
+  readonly alpn: string | undefined;
+  readonly serverName: string | undefined;
+  readonly resumed: boolean;
+  readonly helloRetried: boolean;
+  readonly ech: EchStatus;
+  readonly client: ClientIdentity | undefined;
+  readonly #site: Site;
+  readonly #snapshot: Snapshot;
+
+  constructor(negotiated: Negotiated, socket: Socket, site: Site, snapshot: Snapshot) {
+    this.remoteAddress = socket.remoteAddress;
+    this.remotePort = socket.remotePort;
+    this.localAddress = socket.localAddress;
+    this.localPort = socket.localPort;
+    this.cipherSuite = negotiated.cipherSuite;
+    this.group = negotiated.group;
+    this.signatureScheme = negotiated.signatureScheme;
+    this.alpn = negotiated.alpn;
+    this.serverName = negotiated.serverName;
+    this.resumed = negotiated.resumed;
+    this.helloRetried = negotiated.helloRetried;
+    this.ech = negotiated.ech;
+    this.client = negotiated.client;
+    this.#site = site;
+    this.#snapshot = snapshot;
+  }
+
+  get publicNameOnly(): boolean {
+    return this.#site.publicNameOnly;
+  }
+
+  /**
+   * policy §8.5 and §7.5, in the form without groups of sites: the name of the hello itself; another name of the same
+   * site; another site's name where the certificate that was shown covers it and neither side asks for client
+   * certificates. Where the hello had no name, client authentication on either side is a mismatch (§7.6).
+   */
+  mayServe(host: string): boolean {
+    const name = parseHost(host.includes(":") ? `[${host}]` : host)?.host;
+    if (name === undefined || this.#site.publicNameOnly) return false;
+    const other = this.#snapshot.findText(name);
+    if (this.serverName === undefined) {
+      if (this.#site.tls.clientAuth !== undefined) return false;
+      if (name === this.localAddress) return true; // what the credential was chosen by (policy §6.3)
+    } else if (name === this.serverName) {
+      return true;
+    }
+    if (other === undefined || other.publicNameOnly) return false;
+    if (other === this.#site) return true;
+    if (this.#site.tls.clientAuth !== undefined || other.tls.clientAuth !== undefined) return false;
+    return this.#certificateCovers(name);
+  }
+
+  /** Any certificate that the peer may have been shown: after a resumption, nobody knows which it was. */
+  #certificateCovers(name: string): boolean {
+    const scheme = this.signatureScheme;
+    const shown = this.#site.tls.credentials.filter((credential) =>
+      scheme === undefined || credential.schemes.includes(scheme)
+    );
+    return shown.length > 0 &&
+      shown.every((credential) => credential instanceof SiteCredential && credential.covers(name));
+  }
+}

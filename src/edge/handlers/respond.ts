@@ -1,0 +1,205 @@
+/**
+ * `respond = "text"`: one text for every request, in HTTP/1.1. Also what answers on the ECH public name.
+ * @module
+ */
+import { HttpError, type RequestHead } from "../../http/request-head.ts";
+import {
+  DEFAULT_HTTP_LIMITS,
+  type HttpLimits,
+  RequestReader,
+  type RequestSink,
+} from "../../http/request-reader.ts";
+import type { ConnectionFacts, Handler, HandlerConnection, Stream } from "./handler.ts";
+
+export class RespondHandler implements Handler {
+  readonly kind = "respond";
+  readonly alpn = ["http/1.1"];
+  readonly limits: HttpLimits;
+  readonly body: Uint8Array;
+  #answer = new Uint8Array(0);
+  #answerBuiltAt = -1;
+
+  constructor(text: string, limits: HttpLimits = DEFAULT_HTTP_LIMITS) {
+    this.body = new TextEncoder().encode(text);
+    this.limits = limits;
+  }
+
+  open(stream: Stream, facts: ConnectionFacts): HandlerConnection {
+    return new RespondConnection(this, stream, facts);
+  }
+
+  /** Head and, where it is small, body of the common answer: built once a second, for its Date. */
+  commonAnswer(): Uint8Array {
+    const second = Math.floor(Date.now() / 1000);
+    if (second === this.#answerBuiltAt) return this.#answer;
+    this.#answerBuiltAt = second;
+    const head = this.head("");
+    this.#answer = new Uint8Array(head.length + (this.bodyRidesAlong ? this.body.length : 0));
+    this.#answer.set(head);
+    if (this.bodyRidesAlong) this.#answer.set(this.body, head.length);
+    return this.#answer;
+  }
+
+  get bodyRidesAlong(): boolean {
+    return this.body.length <= PIECE_BYTES - 1024;
+  }
+
+  head(connection: string): Uint8Array {
+    return new TextEncoder().encode(
+      "HTTP/1.1 200 OK\r\n" +
+        "Content-Type: text/plain; charset=utf-8\r\n" +
+        `Content-Length: ${this.body.length}\r\n` +
+        `Date: ${new Date().toUTCString()}\r\n${connection}\r\n`,
+    );
+  }
+}
+
+/** What is written at once, so that one slow reader holds no more. */
+const PIECE_BYTES = 64 * 1024;
+
+class RespondConnection implements HandlerConnection, RequestSink {
+  readonly #handler: RespondHandler;
+  readonly #stream: Stream;
+  readonly #facts: ConnectionFacts;
+  readonly #reader: RequestReader;
+  /** Where the body's next piece begins; undefined: no answer is under way. */
+  #at: number | undefined;
+  /** The stream wants no more just now. */
+  #full = false;
+  /** What came while an answer was under way. */
+  #rest: Uint8Array | undefined;
+  #endsAfterAnswer = false;
+  #ended = false;
+
+  constructor(handler: RespondHandler, stream: Stream, facts: ConnectionFacts) {
+    this.#handler = handler;
+    this.#stream = stream;
+    this.#facts = facts;
+    this.#reader = new RequestReader(handler.limits);
+  }
+
+  data(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#ended) return;
+    if (this.#busy) this.#keep(bytes, start, end);
+    else this.#read(bytes, start, end);
+  }
+
+  end(): void {
+    this.#endsAfterAnswer = true;
+    if (!this.#busy) this.#end();
+  }
+
+  drain(): void {
+    this.#full = false;
+    this.#sendBody();
+    while (this.#rest !== undefined && !this.#busy && !this.#ended) {
+      const rest = this.#rest;
+      this.#rest = undefined;
+      this.#read(rest, 0, rest.length);
+    }
+    if (this.#busy || this.#ended) return;
+    if (this.#endsAfterAnswer) this.#end();
+    else this.#stream.resume();
+  }
+
+  close(): void {
+    this.#ended = true;
+  }
+
+  /** RequestSink */
+  expected(): void {
+    this.#write(CONTINUE, 0, CONTINUE.length);
+  }
+
+  /** RequestSink. False ends the reading: an answer is under way, or was the last. */
+  request(head: RequestHead): boolean {
+    const { publicNameOnly } = this.#facts;
+    // HTTP/1.0 without a Host asks for the name of the hello.
+    if (publicNameOnly || (head.host !== undefined && !this.#facts.mayServe(head.host.host))) {
+      this.#refuse(421);
+      return false;
+    }
+    if (!head.keepAlive) this.#endsAfterAnswer = true;
+    const common = head.keepAlive && head.minorVersion === 1;
+    const opening = common
+      ? this.#handler.commonAnswer()
+      : this.#handler.head(`Connection: ${head.keepAlive ? "keep-alive" : "close"}\r\n`);
+    const withBody = common && this.#handler.bodyRidesAlong;
+    if (head.method === "HEAD" && withBody) {
+      this.#write(opening, 0, opening.length - this.#handler.body.length);
+    } else {
+      this.#write(opening, 0, opening.length);
+      if (!withBody && head.method !== "HEAD") this.#at = 0;
+    }
+    this.#sendBody();
+    if (this.#busy) return false;
+    if (this.#endsAfterAnswer) this.#end();
+    return !this.#ended;
+  }
+
+  get #busy(): boolean {
+    return this.#full || this.#at !== undefined;
+  }
+
+  #read(bytes: Uint8Array, start: number, end: number): void {
+    try {
+      const at = this.#reader.receive(bytes, start, end, this);
+      if (at < end && !this.#ended) this.#keep(bytes, at, end);
+    } catch (error) {
+      if (!(error instanceof HttpError)) throw error;
+      this.#refuse(this.#facts.publicNameOnly ? 421 : error.status);
+    }
+  }
+
+  #keep(bytes: Uint8Array, start: number, end: number): void {
+    const before = this.#rest ?? new Uint8Array(0);
+    this.#rest = new Uint8Array(before.length + end - start);
+    this.#rest.set(before);
+    this.#rest.set(bytes.subarray(start, end), before.length);
+    this.#stream.pause();
+  }
+
+  #sendBody(): void {
+    const { body } = this.#handler;
+    while (this.#at !== undefined && !this.#full) {
+      const end = Math.min(this.#at + PIECE_BYTES, body.length);
+      this.#write(body, this.#at, end);
+      this.#at = end < body.length ? end : undefined;
+    }
+  }
+
+  #refuse(status: keyof typeof REFUSALS): void {
+    const refusal = REFUSALS[status];
+    this.#write(refusal, 0, refusal.length);
+    this.#end();
+  }
+
+  #write(bytes: Uint8Array, start: number, end: number): void {
+    if (start < end && !this.#stream.write(bytes, start, end)) this.#full = true;
+  }
+
+  #end(): void {
+    this.#ended = true;
+    this.#rest = undefined;
+    this.#stream.end();
+  }
+}
+
+const CONTINUE = new TextEncoder().encode("HTTP/1.1 100 Continue\r\n\r\n");
+
+/** Without a body (policy §8.3: nothing is said on the public name), and the connection ends. */
+const REFUSALS = {
+  400: refusal("400 Bad Request"),
+  413: refusal("413 Content Too Large"),
+  417: refusal("417 Expectation Failed"),
+  421: refusal("421 Misdirected Request"),
+  431: refusal("431 Request Header Fields Too Large"),
+  501: refusal("501 Not Implemented"),
+  505: refusal("505 HTTP Version Not Supported"),
+} as const;
+
+function refusal(status: string): Uint8Array {
+  return new TextEncoder().encode(
+    `HTTP/1.1 ${status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n`,
+  );
+}

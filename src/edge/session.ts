@@ -1,0 +1,582 @@
+/**
+ * One TLS connection of the edge, from accept to close: between a socket, a ServerConnection and a handler.
+ *
+ *     Silent ─► Handshake ◄─► Held            the peer owes a ClientHello; the handshake; our side owes an answer
+ *                   ▼
+ *                 Fresh ─► Open               tickets not sent yet; traffic
+ *                   ▼        ▼
+ *               Lingering ─► Closing ─► Gone  our last word is said; the rest of theirs is discarded; closed
+ *
+ * This is also where a fault ends. What the peer does wrong comes as a TlsError and ends with its alert; any other
+ * exception, of the core, of a handler or of this file, ends this one connection with internal_error.
+ *
+ * Idle connections are many: few fields, no closure, no buffer unless bytes wait.
+ *
+ * @module
+ */
+import type { Socket, SocketEvents } from "../runtime/runtime.ts";
+import type { Site, Snapshot } from "../snapshot/snapshot.ts";
+import type { ClientAuth, Refusal, SiteConfig } from "../tls/config.ts";
+import { ServerConnection } from "../tls/connection.ts";
+import { TlsError } from "../tls/error.ts";
+import type {
+  ClientVerdict,
+  EchStatus,
+  Negotiated,
+  Output,
+  SignatureRequest,
+} from "../tls/output.ts";
+import type { ClientHello } from "../tls/wire/client-hello.ts";
+import { add, type Counters } from "./counters.ts";
+import type { Clock, Deadlines, Timed } from "./deadlines.ts";
+import { describeException } from "./exception.ts";
+import { SessionFacts } from "./facts.ts";
+import type { Handler, HandlerConnection, Stream } from "./handlers/handler.ts";
+import type { EdgeLimits, EndingLimit } from "./limits.ts";
+import type { Log } from "./log.ts";
+import { OutputQueue } from "./output-queue.ts";
+import { mayBeginPlainHttp, PLAIN_HTTP_ANSWER } from "./plain-http.ts";
+import type { Source } from "./sources.ts";
+
+/** What a session asks of its server. */
+export interface SessionHost {
+  readonly limits: EdgeLimits;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  /** For tests: what ended a connection as an exception is thrown again. */
+  readonly rethrow: boolean;
+  readonly snapshot: Snapshot;
+  handlerOf(site: Site): Handler;
+  /** For credentials that do not sign at once. */
+  sign(request: SignatureRequest): Promise<Uint8Array>;
+  /** For sites whose client authentication verifies. */
+  verifyClient(
+    chain: readonly Uint8Array[],
+    auth: ClientAuth,
+    site: Site,
+  ): ClientVerdict | Promise<ClientVerdict>;
+  /** A ClientHello has come. */
+  helloCame(session: Session): void;
+  /** The handshake is over, one way or the other; `peersFault` counts against its source. */
+  handshakeOver(session: Session, peersFault: boolean): void;
+  gone(session: Session): void;
+}
+
+const Phase = {
+  Silent: 0,
+  Handshake: 1,
+  Held: 2,
+  Fresh: 3,
+  Open: 4,
+  Lingering: 5,
+  Closing: 6,
+  Gone: 7,
+} as const;
+type Phase = (typeof Phase)[keyof typeof Phase];
+
+export class Session implements SocketEvents, Output, Timed {
+  slot = 0;
+  readonly source: Source;
+  readonly #socket: Socket;
+  readonly #host: SessionHost;
+  #phase: Phase = Phase.Silent;
+  #phaseEndsMs: number;
+  /** Set while bytes wait that the peer does not take. */
+  #stalledAtMs = Infinity;
+  #connection: ServerConnection | undefined;
+  /** The one that was current at the first byte. */
+  #snapshot: Snapshot | undefined;
+  #site: Site | undefined;
+  #handler: HandlerConnection | undefined;
+  #queue: OutputQueue | undefined;
+  /** Written by the handler in the middle of a turn, and sealed at the end of it. */
+  #unsealed = 0;
+  /** Lingering: how much more is discarded. */
+  #discards = 0;
+  #receiving = false;
+  #socketPaused = false;
+  #handlerPaused = false;
+  #handlerWaits = false;
+  /** close_notify came, or FIN. */
+  #peerEnded = false;
+  #finCame = false;
+  #weEnded = false;
+  /** The last bytes came from the peer: it may wait for an answer. */
+  #answerDue = false;
+
+  constructor(socket: Socket, source: Source, host: SessionHost) {
+    this.#socket = socket;
+    this.source = source;
+    this.#host = host;
+    this.#phaseEndsMs = host.deadlines.nowMs + host.limits.helloTimeoutMs;
+  }
+
+  // What the socket says (SocketEvents)
+
+  data(bytes: Uint8Array): void {
+    try {
+      if (this.#phase < Phase.Lingering) this.#receive(bytes);
+      else if (this.#phase === Phase.Lingering) this.#discard(bytes.length);
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  drain(): void {
+    try {
+      if (this.#queue !== undefined) {
+        if (this.#queue.writeTo(this.#socket) > 0) this.#moved();
+        if (this.#queue.length > 0) return this.#steer();
+        this.#queue = undefined;
+        this.#stalledAtMs = Infinity;
+        if (this.#phase === Phase.Lingering) return this.#shutdown();
+      }
+      this.#settle();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /** FIN. After the handshake, a truncation where no close_notify came before it; the write side may live (§9). */
+  end(): void {
+    this.#finCame = true;
+    try {
+      if (this.#phase < Phase.Fresh) {
+        this.#handshakeOver("abandoned");
+        this.#close();
+      } else if (this.#phase < Phase.Lingering) {
+        this.closed();
+        this.#settle();
+      } else if (this.#queue === undefined) {
+        this.#close();
+      }
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  close(_error: Error | undefined): void {
+    if (this.#phase === Phase.Gone) return;
+    if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
+    this.#phase = Phase.Gone;
+    this.#queue = undefined;
+    this.#connection = undefined;
+    this.#host.gone(this);
+    this.#leaveHandler();
+  }
+
+  // What the connection says (Output)
+
+  send(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#phase === Phase.Gone) return;
+    if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
+    const taken = this.#socket.write(bytes, start, end);
+    if (taken === end - start) return;
+    this.#queue = new OutputQueue(bytes, start + taken, end);
+    this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+  }
+
+  chooseSite(hello: ClientHello, _ech: EchStatus): SiteConfig | Refusal {
+    const { limits } = this.#host;
+    if (this.#phase === Phase.Silent) {
+      this.#phase = Phase.Handshake;
+      this.#phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
+      this.#host.helloCame(this);
+    }
+    const name = hello.serverName;
+    this.#site = name === undefined
+      ? this.#snapshot!.findWithoutName(this.#socket.localAddress)
+      : this.#snapshot!.find(name);
+    if (this.#site !== undefined) return this.#site.tls;
+    return { refuse: name === undefined ? "missing server_name" : "unrecognized name" };
+  }
+
+  needSignature(request: SignatureRequest): void {
+    void this.#hold(
+      this.#host.sign(request),
+      (signature) => this.#connection?.useSignature(signature),
+      () => this.#connection?.failSignature(),
+    );
+  }
+
+  needClientVerdict(chain: readonly Uint8Array[], auth: ClientAuth): void {
+    const verdict = auth.mode === "request" || auth.mode === "require"
+      ? { verdict: "unverified" } as const
+      : this.#host.verifyClient(chain, auth, this.#site!);
+    if (!(verdict instanceof Promise)) return this.#connection!.useClientVerdict(verdict);
+    void this.#hold(
+      verdict,
+      (verdict) => this.#connection?.useClientVerdict(verdict),
+      () => this.#connection?.useClientVerdict({ refuse: "unknown certificate" }),
+    );
+  }
+
+  established(negotiated: Negotiated): void {
+    this.#host.handshakeOver(this, false);
+    this.#host.counters.handshake(negotiated);
+    this.#phase = Phase.Fresh;
+    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.ticketDelayMs;
+    const facts = new SessionFacts(negotiated, this.#socket, this.#site!, this.#snapshot!);
+    this.#handler = this.#host.handlerOf(this.#site!).open(new SessionStream(this), facts);
+  }
+
+  plaintext(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#weEnded || this.#phase >= Phase.Lingering) return;
+    this.#moved();
+    this.#answerDue = true;
+    this.#handler?.data(bytes, start, end);
+  }
+
+  closed(): void {
+    if (this.#peerEnded) return;
+    this.#peerEnded = true;
+    this.#handler?.end();
+  }
+
+  // What the handler says (Stream)
+
+  write(bytes: Uint8Array, start: number, end: number): boolean {
+    if (this.#weEnded || this.#phase >= Phase.Lingering) return false;
+    try {
+      this.#moved();
+      this.#answerDue = false;
+      this.#connection!.send(bytes, start, end);
+      if (this.#receiving) this.#unsealed += end - start;
+      else if (this.#queue === undefined) this.#connection!.flushed();
+      else this.#steer();
+    } catch (error) {
+      this.#fault(error);
+    }
+    const more = this.#queue === undefined && this.#unsealed < this.#host.limits.maxOutputBuffered;
+    this.#handlerWaits = !more;
+    return more;
+  }
+
+  endWrite(): void {
+    if (this.#weEnded || this.#phase >= Phase.Lingering) return;
+    try {
+      this.#weEnded = true;
+      this.#connection!.closeWrite();
+      if (!this.#receiving) this.#linger(Infinity);
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  abort(): void {
+    if (this.#phase < Phase.Gone) this.#socket.terminate();
+  }
+
+  setPaused(paused: boolean): void {
+    this.#handlerPaused = paused;
+    if (!this.#receiving) this.#steer();
+  }
+
+  // What time says
+
+  get deadlineMs(): number {
+    return Math.min(this.#phaseEndsMs, this.#stalledAtMs);
+  }
+
+  expire(nowMs: number): void {
+    try {
+      if (this.#stalledAtMs <= nowMs) return this.#cut("writeStallTimeout");
+      switch (this.#phase) {
+        case Phase.Silent:
+          return this.#cut("helloTimeout");
+        case Phase.Handshake:
+          return this.#cut("handshakeTimeout");
+        case Phase.Held:
+          this.#host.counters.endedBy("holdTimeout");
+          this.#connection!.fail("internal error");
+          return this.#lost();
+        case Phase.Fresh:
+          this.#phase = Phase.Open;
+          this.#moved();
+          this.#connection!.flushTickets();
+          return this.#settle();
+        case Phase.Open:
+          this.#host.counters.endedBy("idleTimeout");
+          return this.closeGently();
+        case Phase.Lingering:
+          return this.#close();
+        case Phase.Closing:
+          return this.#cut("linger");
+        case Phase.Gone:
+      }
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /** Makes room for others: it has said nothing yet. */
+  evict(): void {
+    this.#cut("maxPendingHandshakes");
+  }
+
+  /** The server stops. True: this one ends now; false: it has something to finish. */
+  retire(nowMs: number): void {
+    if (this.#phase === Phase.Silent) return this.#socket.terminate();
+    const quietMs = nowMs - (this.#phaseEndsMs - this.#host.limits.idleTimeoutMs);
+    if (this.#phase !== Phase.Open || this.#answerDue || quietMs < RETIRE_AFTER_MS) return;
+    try {
+      this.closeGently();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /** The server stops, and this one has had its time. */
+  cutForStop(): void {
+    this.#cut("drainTimeout");
+  }
+
+  /** close_notify from us, and the handler is told. */
+  closeGently(): void {
+    this.#weEnded = true;
+    this.#connection!.closeWrite();
+    this.#linger(Infinity);
+    this.#leaveHandler();
+  }
+
+  #receive(bytes: Uint8Array): void {
+    let connection = this.#connection;
+    if (connection === undefined) {
+      if (mayBeginPlainHttp(bytes[0]!)) return this.#answerPlainHttp();
+      this.#snapshot = this.#host.snapshot;
+      connection = this.#connection = new ServerConnection(this.#snapshot.server, this);
+    }
+    this.#receiving = true;
+    try {
+      connection.receive(bytes, this.#host.clock.wallMs());
+    } finally {
+      this.#receiving = false;
+    }
+    this.#settle();
+  }
+
+  /** After each turn: what could not be done in the middle of it. */
+  #settle(): void {
+    if (this.#phase >= Phase.Lingering) return;
+    if (this.#weEnded) return this.#linger(Infinity);
+    this.#unsealed = 0;
+    if (this.#queue === undefined) {
+      this.#connection?.flushed();
+      if (this.#handlerWaits) {
+        this.#handlerWaits = false;
+        this.#handler?.drain();
+      }
+    }
+    this.#steer();
+  }
+
+  /** Reads from the socket, or not: that is the back-pressure on the peer. */
+  #steer(): void {
+    if (this.#phase >= Phase.Closing) return;
+    const reads = this.#phase === Phase.Lingering ||
+      (!this.#handlerPaused && this.#connection?.wantsInput !== false &&
+        (this.#queue === undefined || this.#queue.length <= this.#host.limits.maxOutputBuffered));
+    if (reads !== this.#socketPaused) return;
+    this.#socketPaused = !reads;
+    if (reads) this.#socket.resume();
+    else this.#socket.pause();
+  }
+
+  #moved(): void {
+    const { deadlines, limits } = this.#host;
+    if (this.#phase === Phase.Open) this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
+    if (this.#queue !== undefined) {
+      this.#stalledAtMs = deadlines.nowMs + limits.writeStallTimeoutMs;
+    }
+  }
+
+  /** Waits for our own side. That time is not the peer's. */
+  async #hold<T>(
+    answer: Promise<T>,
+    use: (answer: T) => void,
+    refuse: () => void,
+  ): Promise<void> {
+    const leftMs = this.#phaseEndsMs - this.#host.deadlines.nowMs;
+    this.#phase = Phase.Held;
+    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.holdTimeoutMs;
+    let result: T | undefined;
+    let failed = false;
+    try {
+      result = await answer;
+    } catch (error) {
+      failed = true;
+      this.#host.log.event("warn", "no answer for a handshake", describeException(error));
+    }
+    if (this.#phase !== Phase.Held) return;
+    this.#phase = Phase.Handshake;
+    this.#phaseEndsMs = this.#host.deadlines.nowMs + leftMs;
+    try {
+      this.#receiving = true;
+      try {
+        if (failed) refuse();
+        else use(result as T);
+      } finally {
+        this.#receiving = false;
+      }
+      this.#settle();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  /** The boundary: whatever went wrong in a turn ends this connection and nothing else. */
+  #fault(error: unknown): void {
+    if (this.#phase >= Phase.Lingering) {
+      if (!(error instanceof TlsError)) this.#exception(error);
+      return;
+    }
+    if (error instanceof TlsError) this.#peerFault(error);
+    else this.#ownFault(error);
+  }
+
+  #peerFault(error: TlsError): void {
+    const { counters, log } = this.#host;
+    const ech = this.#connection?.ech;
+    counters.error(error, ech);
+    log.event("debug", this.#phase < Phase.Fresh ? "handshake failed" : "connection failed", {
+      peer: this.#socket.remoteAddress,
+      err: error.reason,
+      alert: error.alert,
+      ech: ech?.outcome,
+    });
+    const peersFault = error.alert !== undefined && error.alert !== "internal_error";
+    if (this.#phase < Phase.Fresh) this.#handshakeOver("failed", peersFault);
+    if (error.reason === "received alert") this.#close();
+    else this.#linger(this.#host.limits.lingerBytes);
+    this.#leaveHandler();
+  }
+
+  #ownFault(error: unknown): void {
+    try {
+      this.#connection?.fail("internal error");
+    } catch {
+      // broken altogether: then without the alert
+    }
+    this.#lost();
+    this.#exception(error);
+  }
+
+  /** By our own fault; the connection has said so. */
+  #lost(): void {
+    if (this.#phase < Phase.Fresh) this.#handshakeOver("broken");
+    this.#linger(this.#host.limits.lingerBytes);
+    this.#leaveHandler();
+  }
+
+  #exception(error: unknown): void {
+    const { counters, log, rethrow } = this.#host;
+    counters.exceptions++;
+    log.event("error", "exception ended a connection", describeException(error));
+    if (rethrow) {
+      queueMicrotask(() => {
+        throw error;
+      });
+    }
+  }
+
+  /** Closes at once, without a word. */
+  #cut(limit: EndingLimit): void {
+    this.#host.counters.endedBy(limit);
+    if (this.#phase < Phase.Fresh) {
+      this.#handshakeOver(limit === "maxPendingHandshakes" ? "evicted" : "timed out");
+    }
+    this.#phase = Phase.Closing;
+    this.#phaseEndsMs = this.#stalledAtMs = Infinity;
+    this.#socket.terminate();
+  }
+
+  #handshakeOver(
+    outcome: "failed" | "abandoned" | "broken" | "timed out" | "evicted",
+    peersFault = false,
+  ): void {
+    const { counters } = this.#host;
+    add(counters.handshakes, outcome);
+    const ech = this.#connection?.ech;
+    if (ech !== undefined) counters.echOutcome(ech);
+    this.#host.handshakeOver(this, peersFault);
+    this.#phase = Phase.Closing;
+  }
+
+  /**
+   * Our last word is said. FIN behind it, then the peer's bytes are discarded for a while: closing on unread bytes is a
+   * reset, which could destroy that word in flight. After an orderly end only time bounds it, not bytes.
+   */
+  #linger(discards: number): void {
+    this.#phase = Phase.Lingering;
+    this.#phaseEndsMs = Infinity;
+    this.#connection = undefined;
+    this.#discards = discards;
+    this.#steer();
+    if (this.#queue === undefined) this.#shutdown();
+  }
+
+  #shutdown(): void {
+    if (this.#finCame) return this.#close();
+    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.lingerMs;
+    this.#socket.shutdown();
+  }
+
+  #discard(length: number): void {
+    this.#discards -= length;
+    if (this.#discards < 0) this.#close();
+  }
+
+  /** What the socket has taken still goes out, within the time of a stalled write. */
+  #close(): void {
+    this.#phase = Phase.Closing;
+    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+    this.#socket.close();
+  }
+
+  #answerPlainHttp(): void {
+    this.#host.counters.plainHttp++;
+    this.#handshakeOver("failed", true);
+    this.send(PLAIN_HTTP_ANSWER, 0, PLAIN_HTTP_ANSWER.length);
+    this.#linger(this.#host.limits.lingerBytes);
+  }
+
+  #leaveHandler(): void {
+    const handler = this.#handler;
+    this.#handler = undefined;
+    try {
+      handler?.close();
+    } catch (error) {
+      this.#exception(error);
+    }
+  }
+}
+
+/** The handler's view of its session. */
+class SessionStream implements Stream {
+  readonly #session: Session;
+
+  constructor(session: Session) {
+    this.#session = session;
+  }
+
+  write(bytes: Uint8Array, start: number, end: number): boolean {
+    return this.#session.write(bytes, start, end);
+  }
+  end(): void {
+    this.#session.endWrite();
+  }
+  abort(): void {
+    this.#session.abort();
+  }
+  pause(): void {
+    this.#session.setPaused(true);
+  }
+  resume(): void {
+    this.#session.setPaused(false);
+  }
+}
+
+/** So long must a connection have been quiet, after an answer, to be ended when the server stops. */
+const RETIRE_AFTER_MS = 1_000;
