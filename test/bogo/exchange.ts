@@ -1,0 +1,264 @@
+/**
+ * One connection of the shim: handshake, the runner's expectations, then an echo of every byte inverted.
+ * @module
+ */
+import { Buffer } from "node:buffer";
+import { connect, type Socket } from "node:net";
+import type { Refusal, SiteConfig } from "../../src/tls/config.ts";
+import { ServerConnection } from "../../src/tls/connection.ts";
+import type { Negotiated, Output, SignatureRequest } from "../../src/tls/output.ts";
+import type { ClientHello } from "../../src/tls/wire/client-hello.ts";
+import type { Flags, Wanted } from "./flags.ts";
+import { readChain, type Server, serverOf } from "./server.ts";
+
+/** Plays one connection to its end. Rejects with whatever went wrong: a TlsError, or an expectation not met. */
+export async function exchange(wanted: Wanted, nowMs: number, isResumed: boolean): Promise<void> {
+  const { flags } = wanted;
+  const server = serverOf(wanted);
+  const socket = connect({
+    host: flags.has("-ipv6") ? "::1" : "127.0.0.1",
+    port: flags.number("-port")!,
+    allowHalfOpen: true,
+    noDelay: true,
+  });
+  const id = Buffer.alloc(8);
+  id.writeBigUInt64LE(BigInt(flags.text("-shim-id") ?? "0"));
+  socket.write(id);
+  const { promise, resolve, reject } = Promise.withResolvers<void>();
+  let failure: unknown;
+  const run = new Exchange(socket, server, flags, nowMs, isResumed, (error) => failure ??= error);
+  socket.on("data", (bytes) => run.receive(new Uint8Array(bytes)));
+  socket.on("end", () => run.fin());
+  socket.on("error", (error) => failure ??= error);
+  socket.on("close", () => failure === undefined ? resolve() : reject(failure));
+  await promise;
+}
+
+class Exchange implements Output {
+  readonly #socket: Socket;
+  readonly #server: Server;
+  readonly #flags: Flags;
+  readonly #nowMs: number;
+  readonly #isResumed: boolean;
+  readonly #onFailure: (error: unknown) => void;
+  readonly #connection: ServerConnection;
+  readonly #isAsync: boolean;
+  /** What has come while the connection waited for an answer of ours. */
+  #unread: Uint8Array[] = [];
+  /** All but its first byte is held back until the peer has spoken (`-read-with-unfinished-write`). */
+  #held: Uint8Array[] | undefined;
+  #failed = false;
+  #finished = false;
+  #peerClosed = false;
+
+  constructor(
+    socket: Socket,
+    server: Server,
+    flags: Flags,
+    nowMs: number,
+    isResumed: boolean,
+    onFailure: (error: unknown) => void,
+  ) {
+    this.#socket = socket;
+    this.#server = server;
+    this.#flags = flags;
+    this.#nowMs = nowMs;
+    this.#isResumed = isResumed;
+    this.#onFailure = onFailure;
+    this.#isAsync = flags.has("-async");
+    this.#connection = new ServerConnection(server.config, this);
+  }
+
+  receive(bytes: Uint8Array): void {
+    if (this.#failed) return;
+    if (this.#isAsync) {
+      for (let i = 0; i < bytes.length; i++) this.#unread.push(bytes.slice(i, i + 1));
+    } else this.#unread.push(bytes);
+    this.#pump();
+  }
+
+  fin(): void {
+    if (this.#failed) return;
+    this.#do(() => {
+      if (!this.#connection.isEstablished) throw new Error("the peer closed during the handshake");
+      if (this.#flags.has("-check-close-notify") && !this.#peerClosed) {
+        throw new Error("no close_notify");
+      }
+      this.#connection.closeWrite();
+      this.#socket.end();
+    });
+  }
+
+  send(bytes: Uint8Array, start: number, end: number): void {
+    const copy = bytes.slice(start, end);
+    if (this.#held !== undefined) {
+      this.#held.push(copy);
+      return;
+    }
+    this.#socket.write(copy);
+    this.#connection?.flushed();
+  }
+
+  chooseSite(hello: ClientHello): SiteConfig | Refusal | undefined {
+    const answer = this.#site(hello);
+    if (!this.#isAsync) return answer;
+    this.#later(() => this.#connection.useSite(answer));
+    return undefined;
+  }
+
+  #site(hello: ClientHello): SiteConfig | Refusal {
+    const flags = this.#flags;
+    if (flags.has("-expect-advertised-alpn")) {
+      const wanted = flags.text("-expect-advertised-alpn")!;
+      const wire = hello.alpnProtocols().map((name) => String.fromCharCode(name.length) + name);
+      if (wire.join("") !== wanted) this.#fail(new Error("other protocols than expected"));
+    }
+    if (flags.has("-fail-ddos-callback") || flags.has("-fail-cert-callback")) {
+      return { refuse: "site lookup failed" };
+    }
+    if (flags.has("-reject-alpn")) return { refuse: "no application protocol in common" };
+    return this.#server.site;
+  }
+
+  needSignature(request: SignatureRequest): void {
+    const sign = this.#server.slowKeys.get(request.credential.id)!;
+    this.#later(() => this.#connection.useSignature(sign(request.scheme, request.content)));
+  }
+
+  needClientVerdict(chain: readonly Uint8Array[]): void {
+    const file = this.#flags.text("-expect-peer-cert-file");
+    if (file !== undefined && Buffer.concat(chain).compare(Buffer.concat(readChain(file))) !== 0) {
+      this.#fail(new Error("other certificates than expected"));
+    }
+    const answer = () =>
+      this.#connection.useClientVerdict(
+        this.#flags.has("-verify-fail")
+          ? { refuse: "unknown certificate" }
+          : { verdict: "verified" },
+      );
+    if (this.#isAsync) this.#later(answer);
+    else answer();
+  }
+
+  established(facts: Negotiated): void {
+    this.#expect(facts);
+    const flags = this.#flags;
+    if (flags.has("-export-keying-material")) this.#write(this.#exportedKeys());
+    if (flags.has("-export-traffic-secrets")) this.#write(this.#trafficSecrets());
+    if (flags.has("-write-different-record-sizes")) {
+      for (const size of RECORD_SIZES) this.#write(new Uint8Array(size).fill(0x42));
+    }
+    if (flags.has("-shim-writes-first") || flags.has("-read-with-unfinished-write")) {
+      const text = flags.text("-shim-initial-write") ?? "hello";
+      for (let i = flags.number("-repeat-shim-initial-write") ?? 1; i > 0; i--) {
+        this.#write(new Uint8Array(Buffer.from(text, "latin1")));
+      }
+    }
+    this.#connection.flushTickets();
+    if (flags.has("-shim-shuts-down")) this.#connection.closeWrite();
+    if (flags.has("-read-with-unfinished-write")) queueMicrotask(() => this.#held = []);
+  }
+
+  plaintext(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#flags.has("-shim-shuts-down")) return;
+    const held = this.#held;
+    this.#held = undefined;
+    for (const one of held ?? []) this.send(one, 0, one.length);
+    this.#write(bytes.slice(start, end).map((byte) => byte ^ 0xff));
+  }
+
+  closed(): void {
+    this.#peerClosed = true;
+    this.#connection.closeWrite();
+    this.#socket.end();
+  }
+
+  #expect(facts: Negotiated): void {
+    const flags = this.#flags;
+    const { observed, site } = this.#server;
+    const resumed = this.#isResumed && !flags.has("-expect-session-miss");
+    const client = facts.client?.chain ?? [];
+    const same = (what: string, flag: string, actual: unknown) => {
+      const wanted = flags.number(flag);
+      if (wanted !== undefined && wanted !== actual) {
+        throw new Error(`${what}: ${actual}, expected ${wanted}`);
+      }
+    };
+    const truth = (what: string, actual: boolean, wanted: boolean) => {
+      if (actual !== wanted) throw new Error(`${what}: ${actual}, expected ${wanted}`);
+    };
+    same("version", "-expect-version", 0x0304);
+    same("cipher suite", "-expect-cipher", facts.cipherSuite);
+    same("cipher suite", "-expect-cipher-aes", facts.cipherSuite);
+    same("group", "-expect-curve-id", facts.group);
+    same("client's scheme", "-expect-peer-signature-algorithm", observed.clientScheme);
+    same("credential", "-expect-selected-credential", observed.credential);
+    truth("resumed", facts.resumed, resumed);
+    truth("ECH accepted", facts.ech.outcome === "accepted", flags.has("-expect-ech-accept"));
+    if (flags.has("-expect-hrr")) truth("HelloRetryRequest", facts.helloRetried, true);
+    if (flags.has("-expect-no-hrr")) truth("HelloRetryRequest", facts.helloRetried, false);
+    if (flags.has("-expect-no-peer-cert")) truth("certificate", client.length > 0, false);
+    else if (flags.has("-require-any-client-certificate")) {
+      truth("certificate", client.length > 0, true);
+    }
+    truth("protocol", facts.alpn === site.alpn?.[0], true);
+    const serverName = flags.text("-expect-server-name");
+    if (serverName !== undefined && serverName !== facts.serverName) {
+      throw new Error(`server name: ${facts.serverName}, expected ${serverName}`);
+    }
+  }
+
+  #exportedKeys(): Uint8Array {
+    const flags = this.#flags;
+    return this.#connection.exportKeyingMaterial(
+      flags.text("-export-label") ?? "",
+      new Uint8Array(Buffer.from(flags.text("-export-context") ?? "", "latin1")),
+      flags.number("-export-keying-material")!,
+    );
+  }
+
+  #trafficSecrets(): Uint8Array {
+    const { secrets } = this.#server.observed;
+    const read = secrets.get("CLIENT_TRAFFIC_SECRET_0")!;
+    const write = secrets.get("SERVER_TRAFFIC_SECRET_0")!;
+    return new Uint8Array(Buffer.concat([Uint8Array.of(read.length, 0), read, write]));
+  }
+
+  #write(bytes: Uint8Array): void {
+    this.#connection.send(bytes, 0, bytes.length);
+  }
+
+  #pump(): void {
+    while (!this.#failed && this.#connection.wantsInput) {
+      const bytes = this.#unread.shift();
+      if (bytes === undefined) return;
+      this.#do(() => this.#connection.receive(bytes, this.#nowMs));
+    }
+  }
+
+  /** As an event of its own, like a thread's or a database's answer. */
+  #later(answer: () => void): void {
+    setImmediate(() => {
+      this.#do(answer);
+      this.#pump();
+    });
+  }
+
+  #do(step: () => void): void {
+    try {
+      step();
+    } catch (error) {
+      this.#fail(error);
+    }
+  }
+
+  /** The alert is out; the peer gets the time to read it. */
+  #fail(error: unknown): void {
+    this.#failed = true;
+    this.#onFailure(error);
+    if (!this.#finished) this.#socket.end();
+    this.#finished = true;
+  }
+}
+
+const RECORD_SIZES = [0, 1, 255, 256, 257, 16383, 16384, 16385, 32767, 32768, 32769];
