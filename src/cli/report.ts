@@ -2,11 +2,14 @@
  * What is said once it serves: what, where, how to trust it, and what is missing.
  * @module
  */
+import { basename, relative } from "node:path";
+
 import type { Config } from "../config/config.ts";
+import type { Runtime } from "../runtime/runtime.ts";
 import type { Running } from "../start.ts";
 import { VERSION } from "./version.ts";
 
-/** @param program as it was called, for the commands that are named */
+/** @param program what runs it here: `bun run edge.ts` */
 export function report(
   running: Pick<Running, "runtime" | "crypto" | "https" | "http" | "httpTrouble" | "root" | "ech">,
   config: Config,
@@ -44,6 +47,13 @@ export function report(
   const missing = whatIsMissing(running, config, program);
   if (missing.length > 0) lines.push("Missing:", ...missing.map((text) => `  ${text}`));
   return lines.join("\n") + "\n";
+}
+
+/** How somebody in this folder calls the program again. */
+export function programName(runtime: Runtime["name"], script: string | undefined): string {
+  const path = relative("", script ?? "edge.ts");
+  if (basename(path) === "sotto") return "sotto";
+  return { bun: `bun run ${path}`, deno: `deno run -A ${path}`, node: `node ${path}` }[runtime];
 }
 
 function whatIsMissing(

@@ -12,7 +12,7 @@ import { findConfig } from "./find-config.ts";
 import { openKeyLog } from "./key-log.ts";
 import { openLog } from "./log.ts";
 import { writeReadyFile } from "./ready-file.ts";
-import { report } from "./report.ts";
+import { programName, report } from "./report.ts";
 
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
@@ -36,7 +36,8 @@ export async function run(args: RunArguments): Promise<void> {
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
   const warnings = [data.warning, ...running.warnings].filter((text) => text !== undefined);
   for (const warning of warnings) log.event("warn", "warning", { what: warning });
-  process.stdout.write(report(running, config, process.argv[1] ?? "edge.ts"));
+  const program = programName(running.runtime.name, process.argv[1]);
+  process.stdout.write(report(running, config, program));
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
   await stopOnSignal(running, log, async () => {
     keyLog?.close();

@@ -1,0 +1,183 @@
+/**
+ * Starts both planes in one process. The place where implementations are named.
+ * @module
+ */
+import { join } from "node:path";
+import process from "node:process";
+
+import { type ShownCertificate, welcomeApp, type WelcomeParts } from "./admin/welcome.ts";
+import type { Config } from "./config/config.ts";
+import { edgeLimits } from "./config/limits.ts";
+import { verifyClient } from "./control/certificates/client-auth.ts";
+import { type ControlPlane, startControlPlane } from "./control/control-plane.ts";
+import { publishedConfigList } from "./control/ech/ech-keys.ts";
+import { openFileStorage } from "./control/storage/files.ts";
+import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
+import type { Crypto } from "./crypto/crypto.ts";
+import { bind, BindError, type BindWish } from "./edge/bind.ts";
+import type { App } from "./edge/handlers/app.ts";
+import { Handlers } from "./edge/handlers/handlers.ts";
+import type { Log } from "./edge/log.ts";
+import { RedirectServer } from "./edge/redirect.ts";
+import { EdgeServer } from "./edge/server.ts";
+import { thisRuntime } from "./runtime/detect.ts";
+import type { Listener, Runtime } from "./runtime/runtime.ts";
+import { SiteCredential } from "./snapshot/credential.ts";
+import type { Snapshot } from "./snapshot/snapshot.ts";
+
+export interface StartOptions {
+  readonly config: Config;
+  readonly dataFolder: string;
+  readonly https: BindWish;
+  /** Undefined: no redirect from HTTP. */
+  readonly http: BindWish | undefined;
+  /** By the names that handlers give; "welcome" is there anyway. */
+  readonly apps?: Readonly<Record<string, App>>;
+  readonly log: Log;
+  readonly keyLog?: (line: string) => void;
+}
+
+export interface Running {
+  readonly runtime: Runtime;
+  readonly crypto: Crypto;
+  /** `127.0.0.1:8443`, `[::1]:8443` */
+  readonly https: readonly string[];
+  readonly http: readonly string[];
+  /** Why there is no HTTP although it was wished for (policy §1.7). */
+  readonly httpTrouble: BindError | undefined;
+  /** Path of the local CA's root certificate. */
+  readonly root: string;
+  /** Undefined: ECH is off. `configList` in base64. */
+  readonly ech: { readonly publicName: string; readonly configList: string } | undefined;
+  /** For the operator, each a sentence. */
+  readonly warnings: readonly string[];
+  readonly edge: EdgeServer;
+  /** Takes no new connections, and resolves when the open ones have ended or run out of time. */
+  stop(): Promise<void>;
+}
+
+/**
+ * Resolves once it serves.
+ *
+ * @throws {BindError | StorageError | EchKeyError | X509Error} whose message says what to do
+ */
+export async function start(options: StartOptions): Promise<Running> {
+  const { config, log } = options;
+  const runtime = await thisRuntime();
+  const crypto = cryptoOf(process.env.SOTTO_CRYPTO);
+  const storage = await openFileStorage(options.dataFolder);
+  const control = await startControlPlane({
+    config,
+    storage,
+    crypto,
+    keyLog: options.keyLog,
+    now: Date.now,
+    onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
+  });
+  const root = join(options.dataFolder, "pki/authorities/local/root.crt");
+  const ech = echOf(config, control);
+  const welcome = welcomeApp({
+    root,
+    ech: () => ech,
+    certificate: shownBy(() => control.snapshot),
+  });
+  const apps = inUse({ welcome: welcome.fetch, ...options.apps }, config);
+  const handlers = await Handlers.start({ runtime, apps, log });
+
+  const edge = new EdgeServer({
+    runtime,
+    snapshot: control.snapshot,
+    handlers: handlers.of,
+    limits: edgeLimits(config.limits),
+    log,
+    verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
+  });
+  const httpsListeners = await bind((host, port) => edge.listen(host, port), options.https);
+  const redirect = new RedirectServer({
+    snapshot: () => control.snapshot,
+    httpsPort: () => httpsListeners[0]!.port,
+  });
+  const { listeners: httpListeners, trouble } = await bindHttp(runtime, redirect, options.http);
+  control.keepFresh((snapshot) => edge.useSnapshot(snapshot));
+
+  return {
+    runtime,
+    crypto,
+    https: httpsListeners.map(placeOf),
+    http: httpListeners.map(placeOf),
+    httpTrouble: trouble,
+    root,
+    ech,
+    warnings: [...config.warnings, ...storage.warnings, ...control.warnings],
+    edge,
+    async stop() {
+      control.stop();
+      await Promise.all(httpListeners.map((listener) => listener.stop()));
+      redirect.stop();
+      await edge.stop();
+      await handlers.stop();
+    },
+  };
+}
+
+/** An app that no site names needs no server. */
+function inUse(apps: Readonly<Record<string, App>>, { sites }: Config): Record<string, App> {
+  const named = new Set(sites.map(({ handler }) => handler.kind === "app" ? handler.app : ""));
+  return Object.fromEntries(Object.entries(apps).filter(([name]) => named.has(name)));
+}
+
+function cryptoOf(forced: string | undefined): Crypto {
+  if (forced === undefined || forced === "") return chooseCrypto();
+  if (forced !== "native" && forced !== "noble") {
+    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: native, noble`);
+  }
+  return chooseCrypto({ force: forced satisfies ProviderName });
+}
+
+function echOf(config: Config, control: ControlPlane): Running["ech"] {
+  const configList = control.ech && publishedConfigList(control.ech);
+  return configList === undefined ? undefined : { publicName: config.ech.publicName, configList };
+}
+
+/** policy §1.7: a missing HTTP port degrades, it does not stop. */
+async function bindHttp(
+  runtime: Runtime,
+  redirect: RedirectServer,
+  wish: BindWish | undefined,
+): Promise<{ listeners: readonly Listener[]; trouble: BindError | undefined }> {
+  if (wish === undefined) return { listeners: [], trouble: undefined };
+  const listen = (hostname: string, port: number) =>
+    runtime.listen({ hostname, port }, redirect.accept);
+  try {
+    return { listeners: await bind(listen, wish), trouble: undefined };
+  } catch (error) {
+    if (!(error instanceof BindError)) throw error;
+    return { listeners: [], trouble: error };
+  }
+}
+
+/** What the welcome page says of the certificate that was shown. */
+function shownBy(snapshot: () => Snapshot): WelcomeParts["certificate"] {
+  return (facts): ShownCertificate | undefined => {
+    const site = facts.serverName === undefined
+      ? snapshot().findWithoutName(facts.localAddress)
+      : snapshot().findText(facts.serverName);
+    const credential = site?.tls.credentials.find(({ schemes }) =>
+      facts.signatureScheme === undefined || schemes.includes(facts.signatureScheme)
+    );
+    if (!(credential instanceof SiteCredential)) return undefined;
+    return {
+      subject: credential.names.join(", "),
+      issuer: credential.origin === "operator" ? "a file of the operator's" : "sotto's local CA",
+      notAfterMs: credential.notAfterMs,
+    };
+  };
+}
+
+function placeOf({ hostname, port }: Listener): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
