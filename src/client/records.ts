@@ -42,10 +42,6 @@ export class ClientRecords {
   epoch: KeyEpoch = "plaintext";
   /** The peer's record_size_limit: largest inner plaintext it takes. */
   maxInnerPlaintext: number = MAX_PLAINTEXT + 1;
-  /** Protected records read and written under the present keys. */
-  get readCount(): number {
-    return this.#reading?.count ?? 0;
-  }
 
   constructor(transport: Transport, options: ClientOptions) {
     this.#transport = transport;
@@ -227,7 +223,7 @@ export class ClientRecords {
 class Direction {
   readonly #aead: Aead;
   readonly #iv: Uint8Array;
-  count = 0;
+  #count = 0;
 
   constructor(crypto: Crypto, suite: Suite, keys: TrafficKeys) {
     this.#aead = crypto.aead(suite.aead, keys.key);
@@ -258,7 +254,7 @@ class Direction {
 
   #nonce(): Uint8Array {
     const nonce = this.#iv.slice();
-    for (let i = 0, rest = this.count++; rest > 0; i++, rest = Math.floor(rest / 256)) {
+    for (let i = 0, rest = this.#count++; rest > 0; i++, rest = Math.floor(rest / 256)) {
       nonce[11 - i]! ^= rest % 256;
     }
     return nonce;

@@ -30,22 +30,25 @@ export async function connectTcp(
 
 class TcpTransport implements Transport {
   readonly #socket: Socket;
-  readonly #chunks: (Uint8Array | undefined)[] = [];
+  readonly #chunks: Uint8Array[] = [];
+  #isEnded = false;
   #error: Error | undefined;
   #wake: (() => void) | undefined;
 
   constructor(socket: Socket) {
     this.#socket = socket;
     socket.on("data", (chunk: Uint8Array) => {
-      socket.pause(); // one chunk at a time: a reader that does not read holds the server back
-      this.#push(chunk);
-    });
-    socket.on("end", () => this.#push(undefined));
-    socket.on("error", (error) => {
-      this.#error = error;
+      if (this.#isEnded) return;
+      this.#chunks.push(chunk);
+      if (this.#chunks.length >= MAX_WAITING_CHUNKS) socket.pause();
       this.#wake?.();
     });
-    socket.on("close", () => this.#push(undefined));
+    socket.on("end", () => this.#end());
+    socket.on("close", () => this.#end());
+    socket.on("error", (error) => {
+      this.#error ??= error;
+      this.#wake?.();
+    });
   }
 
   write(bytes: Uint8Array): Promise<void> {
@@ -56,23 +59,31 @@ class TcpTransport implements Transport {
 
   async read(): Promise<Uint8Array | undefined> {
     while (this.#chunks.length === 0) {
+      if (this.#isEnded) return undefined;
       if (this.#error !== undefined) throw this.#error;
       this.#socket.resume();
       await new Promise<void>((resolve) => this.#wake = resolve);
     }
-    return this.#chunks[0] === undefined ? undefined : this.#chunks.shift();
+    return this.#chunks.shift();
   }
 
-  /** FIN behind what was written; what comes after is of no interest. */
+  /** FIN behind what was written. Reads end; what still comes is dropped, lest a reset destroy our last alert. */
   close(): void {
-    this.#socket.end();
-    this.#socket.resume();
-    this.#socket.removeAllListeners("data").on("data", () => undefined);
-    this.#socket.destroySoon();
+    this.#chunks.splice(0);
+    this.#end();
+    const socket = this.#socket;
+    const timer = setTimeout(() => socket.destroy(), LINGER_MS);
+    timer.unref();
+    socket.once("close", () => clearTimeout(timer));
+    socket.end();
+    socket.resume();
   }
 
-  #push(chunk: Uint8Array | undefined): void {
-    this.#chunks.push(chunk);
+  #end(): void {
+    this.#isEnded = true;
     this.#wake?.();
   }
 }
+
+const MAX_WAITING_CHUNKS = 16;
+const LINGER_MS = 1000;

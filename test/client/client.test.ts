@@ -21,7 +21,40 @@ describe("against the runtime's own TLS server", () => {
     expect(client.negotiated.ech).toBe("not-offered");
     await client.close();
   });
+
+  it("agrees on a protocol", async () => {
+    const { client } = await session({ alpn: ["x", "http/1.1"] }, { ALPNProtocols: ["http/1.1"] });
+    expect(client.negotiated.alpn).toBe("http/1.1");
+    await client.close();
+  });
+
+  it("carries a megabyte both ways", async () => {
+    const { client } = await session({ recordSizeLimit: 16385 });
+    const bytes = testBytes(1 << 20);
+    void client.write(bytes);
+    expect(show(await client.readExactly(bytes.length))).toBe(show(bytes));
+    await client.close();
+  });
+
+  it("hears the end", async () => {
+    const { client, socket } = await session({});
+    (await socket).end();
+    expect(await client.read()).toBeUndefined();
+    await client.close();
+  });
+
+  it("refuses a strange root", async () => {
+    const strange = await testCertificate({ issuer: "self", isCa: true, subject: "CN=Strange" });
+    await expect(session({ roots: [strange.pem] })).rejects.toMatchObject({
+      reason: "no trusted root",
+      alertSent: "unknown_ca",
+    });
+  });
 });
+
+function testBytes(length: number): Uint8Array {
+  return Uint8Array.from({ length }, (_, i) => 32 + (i * 7) % 90);
+}
 
 async function session(
   clientOptions: Partial<ClientOptions>,
