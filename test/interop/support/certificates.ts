@@ -5,7 +5,7 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 
-import { must } from "./run.ts";
+import { must, words } from "./run.ts";
 
 /** Paths of PEM files. */
 export interface Pair {
@@ -41,11 +41,12 @@ export class Authority {
     mkdirSync(folder, { recursive: true });
     const root = { certificate: join(folder, `${name}.crt`), key: join(folder, `${name}.key`) };
     await makeKey("ecdsa-p256", root.key);
-    await must("openssl", [
-      ...["req", "-x509", "-new", "-key", root.key, "-subj", `/CN=${name}`, "-days", "30"],
-      ...["-addext", "basicConstraints=critical,CA:TRUE"],
-      ...["-addext", "keyUsage=critical,keyCertSign,cRLSign", "-out", root.certificate],
-    ]);
+    await must(
+      "openssl",
+      words`req -x509 -new -key ${root.key} -subj /CN=${name} -days 30
+      -addext basicConstraints=critical,CA:TRUE
+      -addext keyUsage=critical,keyCertSign,cRLSign -out ${root.certificate}`,
+    );
     return new Authority(folder, root);
   }
 
@@ -72,14 +73,13 @@ export class Authority {
         "subjectKeyIdentifier=hash\nauthorityKeyIdentifier=keyid\n" +
         (forServer ? `subjectAltName=${names.map((name) => `DNS:${name}`).join(",")}\n` : ""),
     );
-    await must("openssl", [
-      ...["req", "-new", "-key", pair.key, "-subj", `/CN=${file}`, "-out", path("csr")],
-    ]);
-    await must("openssl", [
-      ...["x509", "-req", "-in", path("csr"), "-CA", this.root.certificate],
-      ...["-CAkey", this.root.key, "-set_serial", String(this.#serial++)],
-      ...["-days", String(days), "-extfile", path("ext"), "-out", pair.certificate],
-    ]);
+    await must("openssl", words`req -new -key ${pair.key} -subj /CN=${file} -out ${path("csr")}`);
+    await must(
+      "openssl",
+      words`x509 -req -in ${path("csr")} -CA ${this.root.certificate}
+      -CAkey ${this.root.key} -set_serial ${this.#serial++}
+      -days ${days} -extfile ${path("ext")} -out ${pair.certificate}`,
+    );
     return pair;
   }
 }

@@ -2,7 +2,7 @@
  * `openssl s_client`, and what it says.
  * @module
  */
-import { type Finished, run } from "./run.ts";
+import { type Finished, run, words } from "./run.ts";
 
 export interface OpensslOptions {
   readonly port: number;
@@ -30,11 +30,13 @@ export interface OpensslResult extends Finished {
 
 export async function sClient(options: OpensslOptions): Promise<OpensslResult> {
   const { port, name, caFile, args = [] } = options;
-  const finished = await run("openssl", [
-    ...["s_client", "-connect", `127.0.0.1:${port}`, "-servername", name],
-    ...["-CAfile", caFile, "-verify_hostname", name, "-tls1_3", "-msg", "-nocommands", "-ign_eof"],
-    ...args,
-  ], { input: options.input ?? requestOf(name), timeoutMs: 20_000 });
+  const finished = await run(
+    "openssl",
+    words`s_client -connect 127.0.0.1:${port} -servername ${name}
+    -CAfile ${caFile} -verify_hostname ${name} -tls1_3 -msg -nocommands -ign_eof
+    ${args}`,
+    { input: options.input ?? requestOf(name), timeoutMs: 20_000 },
+  );
   const text = finished.stdout;
   const find = (pattern: RegExp) => pattern.exec(text)?.[1];
   const alert = /alert number (\d+)/.exec(finished.stderr)?.[1];

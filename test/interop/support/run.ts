@@ -88,3 +88,34 @@ export async function must(
   }
   return finished;
 }
+
+/**
+ * Arguments as one would type them: `words`-template text is split at white space, a list is put in as words of its own, any
+ * other value becomes part of the word that it stands in, whatever it holds.
+ */
+export function words(
+  text: TemplateStringsArray,
+  ...values: readonly (string | number | readonly string[])[]
+): string[] {
+  const all: string[] = [];
+  let word: string | undefined;
+  const end = () => {
+    if (word !== undefined) all.push(word);
+    word = undefined;
+  };
+  for (const [i, piece] of text.entries()) {
+    for (const part of piece.split(/(\s+)/)) {
+      if (/^\s/.test(part)) end();
+      else if (part !== "") word = (word ?? "") + part;
+    }
+    const value = values[i];
+    if (typeof value === "object") {
+      end();
+      all.push(...value);
+    } else if (value !== undefined) {
+      word = (word ?? "") + value;
+    }
+  }
+  end();
+  return all;
+}

@@ -9,6 +9,7 @@ import { join, resolve } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
 import type { Ready } from "../../../src/cli/ready-file.ts";
+import { words } from "./run.ts";
 
 export type RuntimeName = Ready["runtime"];
 
@@ -61,14 +62,14 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   writeFileSync(config, options.toml);
 
   const [command, ...before] = RUN[SERVER];
-  const child = spawn(command!, [
-    ...before,
-    options.script ?? join(PROJECT, "edge.ts"),
-    ...["--config", config, "--data", join(folder, "data")],
-    ...["--listen", "127.0.0.1", "--https-port", "0", "--http-port", "0"],
-    ...["--ready-file", readyFile, "--log", "json"],
-    ...options.args ?? [],
-  ], { cwd: PROJECT, stdio: "pipe", env: { ...process.env, SOTTO_DATA: undefined } });
+  const args = words`${before} ${options.script ?? join(PROJECT, "edge.ts")}
+    --config ${config} --data ${join(folder, "data")} --listen 127.0.0.1 --https-port 0
+    --http-port 0 --ready-file ${readyFile} --log json ${options.args ?? []}`;
+  const child = spawn(command!, args, {
+    cwd: PROJECT,
+    stdio: "pipe",
+    env: { ...process.env, SOTTO_DATA: undefined },
+  });
   let said = "";
   child.stdout.on("data", (chunk: Buffer) => said += chunk);
   child.stderr.on("data", (chunk: Buffer) => said += chunk);

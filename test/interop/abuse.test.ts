@@ -1,0 +1,213 @@
+/**
+ * What must hold while somebody means harm. Figures in full on Bun, shorter on the others.
+ */
+import { type ChildProcess, spawn } from "node:child_process";
+import { once } from "node:events";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { words } from "./support/run.ts";
+import { jsonLines, type RunningServer, SERVER, startServer } from "./support/server.ts";
+import type { ServerState } from "./support/test-server.ts";
+import { go, goClient } from "./support/tools.ts";
+
+const IN_FULL = SERVER === "bun";
+const SECONDS = IN_FULL ? 60 : 15;
+const SCRIPT = join(import.meta.dirname, "support/test-server.ts");
+
+beforeAll(() => goClient(), 300_000);
+
+describe(`${SERVER} under connections that stop half-way`, () => {
+  const ROUNDS = 5;
+  const CONNECTIONS = 1_000;
+  const DEADLINE_MS = 3_000;
+  let server: RunningServer;
+  beforeAll(async () => {
+    server = await startServer({
+      script: SCRIPT,
+      toml: `[limits]
+helloTimeoutMs = ${DEADLINE_MS}
+handshakeTimeoutMs = ${DEADLINE_MS}
+idleTimeoutMs = ${DEADLINE_MS}
+writeStallTimeoutMs = ${DEADLINE_MS}
+lingerMs = 1_000
+maxPendingHandshakes = ${2 * CONNECTIONS}
+
+[[site]]
+names = ["localhost"]
+respond = "${"0123456789".repeat(200_000)}"
+`,
+    });
+  });
+  afterAll(() => server?.stop());
+
+  test(
+    `${ROUNDS} times ${CONNECTIONS} of them end by their deadlines and leave nothing behind`,
+    async () => {
+      const rss: number[] = [];
+      for (let round = 0; round < ROUNDS; round++) {
+        const attack = attacker("stop", server, ["-n", String(CONNECTIONS), "-seconds", "60"]);
+        try {
+          await attack.open;
+          const state = await untilNoneIsLive(server, DEADLINE_MS + 12_000);
+          expect(state).toMatchObject({ live: 0, exceptions: 0, refused: {} });
+          rss.push(state.rss);
+          const end = await attack.end();
+          // Those that do not read what they asked for are not watched: they hear nothing.
+          expect(end).toMatchObject({ watched: CONNECTIONS * 3 / 4, ended: CONNECTIONS * 3 / 4 });
+        } finally {
+          attack.kill();
+        }
+      }
+      const megabytes = rss.map((bytes) => Math.round(bytes / 1e6));
+      console.log(`RSS after each round, MB: ${megabytes.join(", ")}`);
+      expect(rss[4]! / rss[1]!, `RSS after each round, MB: ${megabytes.join(", ")}`)
+        .toBeLessThanOrEqual(1.05);
+    },
+    180_000,
+  );
+});
+
+describe(`good clients of ${SERVER} are served`, () => {
+  let server: RunningServer;
+  const SILENT = 10_000;
+  beforeAll(async () => {
+    server = await startServer({
+      script: SCRIPT,
+      toml: `[limits]
+helloTimeoutMs = 300_000
+handshakeTimeoutMs = 300_000
+maxPendingHandshakes = ${2 * SILENT}
+
+[[site]]
+names = ["localhost"]
+respond = "hello"
+`,
+    });
+    await goodClient(server, 5);
+  });
+  afterAll(() => server?.stop());
+
+  test(`beside 100 malformed hellos a second for ${SECONDS} s`, async () => {
+    const before = await goodClient(server, SECONDS / 2);
+    const attack = go<{ sent: number; refused: number }>(
+      words`flood -kind malformed -addr 127.0.0.1:${server.port}
+      -rate 100 -seconds ${SECONDS + 1}`,
+      { timeoutMs: 120_000 },
+    );
+    const during = await goodClient(server, SECONDS);
+    const [flood] = await attack;
+    const after = await goodClient(server, SECONDS / 2);
+    expect(flood).toMatchObject({ refused: 0 });
+    expect(flood?.sent).toBeGreaterThanOrEqual(SECONDS * 95);
+    compare("malformed hellos", during, [before, after]);
+    expect(await stateOf(server)).toMatchObject({ exceptions: 0 });
+  }, 300_000);
+
+  test(`beside ${SILENT} sockets that say nothing, for ${SECONDS} s`, async () => {
+    const before = await goodClient(server, SECONDS / 2);
+    const attack = attacker("silent", server, ["-n", String(SILENT), "-seconds", "200"]);
+    try {
+      await attack.open;
+      const during = await goodClient(server, SECONDS);
+      expect((await stateOf(server)).live).toBeGreaterThanOrEqual(SILENT);
+      expect(await attack.end()).toMatchObject({ ended: 0 });
+      const after = await goodClient(server, SECONDS / 2);
+      compare("silent sockets", during, [before, after]);
+    } finally {
+      attack.kill();
+    }
+  }, 300_000);
+});
+
+interface Load {
+  readonly count: number;
+  readonly ok: number;
+  readonly p50Micros: number;
+  readonly p99Micros: number;
+}
+
+/** A handshake and a request, 25 times a second. */
+async function goodClient(server: RunningServer, seconds: number): Promise<Load> {
+  const [load] = await go<Load>(
+    words`load -addr 127.0.0.1:${server.port} -root ${server.ready.root} -get
+    -rate 25 -n 100000 -seconds ${seconds}`,
+    { timeoutMs: (seconds + 30) * 1000 },
+  );
+  if (load === undefined) throw new Error("the load says nothing");
+  return load;
+}
+
+/** Every one is served, and the slowest of a hundred takes at most twice as long. */
+function compare(what: string, during: Load, unloaded: readonly Load[]): void {
+  const p99 = Math.max(...unloaded.map((load) => load.p99Micros));
+  console.log(
+    `${what}: p50 ${during.p50Micros} µs, p99 ${during.p99Micros} µs; without: p50 ` +
+      `${unloaded.map((load) => load.p50Micros).join(" and ")} µs, p99 ` +
+      `${unloaded.map((load) => load.p99Micros).join(" and ")} µs`,
+  );
+  for (const load of [during, ...unloaded]) expect(load.ok).toBe(load.count);
+  expect(during.p99Micros / p99).toBeLessThanOrEqual(2);
+}
+
+interface Attack {
+  /** Resolves once all its connections are open. */
+  readonly open: Promise<unknown>;
+  /** Lets it go, and says what it saw. */
+  end(): Promise<Record<string, unknown> | undefined>;
+  kill(): void;
+}
+
+function attacker(kind: string, server: RunningServer, args: readonly string[]): Attack {
+  let child: ChildProcess | undefined;
+  let said = "";
+  const open = (async () => {
+    const started = spawn(
+      await goClient(),
+      words`flood -kind ${kind} -addr 127.0.0.1:${server.port}
+      -root ${server.ready.root} ${args}`,
+      { stdio: ["pipe", "pipe", "pipe"] },
+    );
+    child = started;
+    started.stdout.on("data", (chunk: Buffer) => said += chunk);
+    started.stderr.on("data", (chunk: Buffer) => said += chunk);
+    while (!said.includes('"open"')) {
+      if (started.exitCode !== null) throw new Error(`the attacker ended: ${said}`);
+      await delay(50);
+    }
+  })();
+  return {
+    open,
+    async end() {
+      const closed = once(child!, "close");
+      child!.stdin!.end();
+      await closed;
+      return jsonLines(said).at(-1);
+    },
+    kill: () => void child?.kill("SIGKILL"),
+  };
+}
+
+async function untilNoneIsLive(server: RunningServer, withinMs: number): Promise<ServerState> {
+  const deadline = Date.now() + withinMs;
+  for (;;) {
+    const state = await stateOf(server);
+    if (state.live === 0) return state;
+    if (Date.now() > deadline) throw new Error(`after ${withinMs} ms: ${JSON.stringify(state)}`);
+    await delay(250);
+  }
+}
+
+/** Makes the server collect its garbage, and say how it is. */
+async function stateOf(server: RunningServer): Promise<ServerState> {
+  const before = server.events("state").length;
+  server.child.stdin!.write("state\n");
+  for (;;) {
+    const states = server.events("state");
+    if (states.length > before) return states.at(-1) as unknown as ServerState;
+    if (server.child.exitCode !== null) throw new Error(server.output());
+    await delay(20);
+  }
+}

@@ -1,0 +1,74 @@
+import { join } from "node:path";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import { must } from "./support/run.ts";
+import { type RunningServer, SERVER, startServer } from "./support/server.ts";
+import { pythonWithCurlCffi } from "./support/tools.ts";
+import { staleConfigList } from "./support/ech.ts";
+
+const TOML = `[ech]
+public_name = "cover.localhost"
+
+[[site]]
+names = ["localhost", "second.localhost"]
+`;
+
+let server: RunningServer;
+let python: string;
+beforeAll(async () => {
+  [server, python] = await Promise.all([startServer({ toml: TOML }), pythonWithCurlCffi()]);
+}, 300_000);
+afterAll(() => server?.stop());
+
+interface Answer {
+  readonly error: number;
+  readonly status?: number;
+  readonly message?: string;
+  readonly body: string;
+}
+
+async function get(ech: string, name: string = "localhost"): Promise<Answer> {
+  const script = join(import.meta.dirname, "support/curl_cffi_get.py");
+  const { ready, port } = server;
+  const { stdout } = await must(python, [script, String(port), name, ready.root, ech]);
+  return JSON.parse(stdout) as Answer;
+}
+
+function configList(): string {
+  const { ech } = server.ready;
+  if (ech === null) throw new Error("the server has no ECH key");
+  return ech.configList;
+}
+
+/** What the welcome page says of the connection. */
+const facts = (answer: Answer) => JSON.parse(answer.body) as Record<string, string>;
+
+describe(`curl-cffi (BoringSSL) is answered by ${SERVER}`, () => {
+  test("without ECH", async () => {
+    const answer = await get("none");
+    expect(answer).toMatchObject({ error: 0, status: 200 });
+    expect(facts(answer)).toMatchObject({ "Encrypted Client Hello": "not offered" });
+  });
+
+  test.each(["localhost", "second.localhost"])("with ECH accepted, for %s", async (name) => {
+    const answer = await get(`ecl:${configList()}`, name);
+    expect(answer).toMatchObject({ error: 0, status: 200 });
+    expect(facts(answer)).toMatchObject({
+      "Encrypted Client Hello": "accepted",
+      "Server name": name,
+    });
+  });
+
+  test("with GREASE", async () => {
+    const answer = await get("grease");
+    expect(answer).toMatchObject({ error: 0, status: 200 });
+    expect(facts(answer)).toMatchObject({ "Encrypted Client Hello": "GREASE" });
+  });
+
+  test.each([false, true])("that its ECH key is stale, its config_id known: %s", async (known) => {
+    const answer = await get(`ecl:${staleConfigList(configList(), known)}`);
+    // CURLE_ECH_REQUIRED: the handshake with the public name's certificate was genuine.
+    expect(answer).toMatchObject({ error: 101, body: "" });
+  });
+});
