@@ -1,0 +1,125 @@
+/**
+ * The load: the Go program of test/interop/go, or sotto's own client (own-client.ts) in a process of its own.
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { mkdirSync } from "node:fs";
+import { homedir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+import { CLIENT_CORE, nextLine, run, start, stop } from "./processes.ts";
+import { NAME, type Server } from "./servers.ts";
+
+export type ClientName = "go" | "own";
+
+/** What one run of `load` says; of the Go program what both have in common. */
+export interface LoadResult {
+  readonly count: number;
+  readonly ok: number;
+  readonly resumed: number;
+  readonly echAccepted: number;
+  readonly rejected: number;
+  readonly failed: number;
+  readonly errors: Readonly<Record<string, number>>;
+  /** The own client alone. */
+  readonly grease?: number;
+  readonly retried?: number;
+  readonly body?: string;
+}
+
+/** What one run of the Go program's `get` says. */
+export interface GetResult {
+  readonly error?: string;
+  readonly rejected: boolean;
+  readonly version?: string;
+  readonly cipherSuite?: string;
+  readonly group?: string;
+  readonly echAccepted: boolean;
+  readonly resumed: boolean;
+  readonly body?: string;
+}
+
+export class Clients {
+  /** Path of the Go program; undefined: there is none. */
+  readonly go: string | undefined;
+  readonly #echFile: string;
+
+  /** @param folder for what the clients are to read */
+  constructor(go: string | undefined, folder: string) {
+    this.go = go;
+    this.#echFile = join(folder, "offered-ech");
+  }
+
+  get echFile(): string {
+    return this.#echFile;
+  }
+
+  async load(client: ClientName, server: Server, flags: readonly string[]): Promise<LoadResult> {
+    const command = [...this.#commandOf(client), "load", ...common(server), ...flags];
+    return JSON.parse(await run(CLIENT_CORE, command, import.meta.dirname)) as LoadResult;
+  }
+
+  /** One line per connection; the Go program alone. */
+  async get(server: Server, flags: readonly string[]): Promise<GetResult[]> {
+    const command = [this.go!, "get", ...common(server), ...flags];
+    const output = await run(CLIENT_CORE, command, import.meta.dirname);
+    return output.trim().split("\n").map((line) => JSON.parse(line) as GetResult);
+  }
+
+  /** Opens connections and keeps them until `release`. */
+  async hold(
+    client: ClientName,
+    server: Server,
+    count: number,
+  ): Promise<{ release(): Promise<void> }> {
+    const program = start(
+      CLIENT_CORE,
+      [
+        ...this.#commandOf(client),
+        "hold",
+        ...common(server),
+        ...HELD,
+        "-n",
+        String(count),
+      ],
+      import.meta.dirname,
+    );
+    await nextLine(program, /"open"/, 120_000);
+    return { release: () => stop(program) };
+  }
+
+  #commandOf(client: ClientName): string[] {
+    if (client === "go") return [this.go!];
+    return [process.execPath, ...runArguments(), join(import.meta.dirname, "own-client.ts")];
+  }
+}
+
+const HELD = ["-groups", "X25519", "-seconds", "600"];
+
+function common(server: Server): string[] {
+  return ["-addr", server.addr, "-name", NAME, "-root", server.root];
+}
+
+/** The own client runs on the runtime that runs the bench. */
+function runArguments(): string[] {
+  return "Deno" in globalThis ? ["run", "-A"] : [];
+}
+
+/** Builds the Go program into the user's cache folder. Undefined: Go is not installed. @throws {Error} it does not compile */
+export function buildGoClient(): string | undefined {
+  try {
+    execFileSync("go", ["version"], { stdio: "ignore" });
+  } catch {
+    return undefined;
+  }
+  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
+  const folder = join(cache, "sotto-bench");
+  mkdirSync(folder, { recursive: true });
+  const program = join(folder, "interop");
+  execFileSync("go", ["build", "-o", program, "."], {
+    cwd: join(import.meta.dirname, "../test/interop/go"),
+    stdio: ["ignore", "ignore", "inherit"],
+  });
+  return program;
+}

@@ -1,0 +1,69 @@
+/**
+ * On what it was measured.
+ * @module
+ */
+import { execFileSync } from "node:child_process";
+import { arch, cpus, loadavg, platform, release } from "node:os";
+import { join } from "node:path";
+
+import { whyNotPinned } from "./processes.ts";
+import { installedRuntimes, runtimeBinary } from "./servers.ts";
+
+export interface Environment {
+  readonly machine: string;
+  readonly loadBefore: number;
+  readonly pinned: boolean;
+  /** By name; what is not installed is absent. */
+  readonly versions: Readonly<Record<string, string>>;
+  /** Of the sources; `+` behind it: with changes. */
+  readonly commit: string | undefined;
+  readonly date: string;
+}
+
+export function readEnvironment(): Environment {
+  const [cpu] = cpus();
+  const versions: Record<string, string> = {};
+  for (const runtime of installedRuntimes()) {
+    const version = said(runtimeBinary(runtime), "--version");
+    const number = version && /\d+\.\d+\.\d+\S*/.exec(version)?.[0];
+    if (number) versions[runtime] = number;
+  }
+  const go = said("go", "env", "GOVERSION");
+  if (go) versions.go = go.replace("go", "");
+  return {
+    machine: `${cpus().length} × ${cpu?.model.trim() ?? "?"}, ${platform()} ${release()} ${arch()}`,
+    loadBefore: Math.round(loadavg()[0]! * 100) / 100,
+    pinned: whyNotPinned() === undefined,
+    versions,
+    commit: commit(),
+    date: new Date().toISOString(),
+  };
+}
+
+function commit(): string | undefined {
+  const head = said("git", "-C", ROOT_FOLDER, "rev-parse", "--short=12", "HEAD");
+  if (head === undefined) return undefined;
+  const changes = said(
+    "git",
+    "-C",
+    ROOT_FOLDER,
+    "status",
+    "--porcelain",
+    "-uno",
+    "--",
+    "src",
+    "edge.ts",
+  );
+  return changes === "" ? head : `${head}+`;
+}
+
+function said(program: string, ...args: string[]): string | undefined {
+  try {
+    return execFileSync(program, args, { encoding: "utf8", stdio: ["ignore", "pipe", "ignore"] })
+      .trim();
+  } catch {
+    return undefined;
+  }
+}
+
+const ROOT_FOLDER = join(import.meta.dirname, "..");

@@ -1,0 +1,86 @@
+/**
+ * Memory of the server per connection that is established and idle: sotto beside the runtime's own TLS server.
+ *
+ * A server that is warm and holds a tenth of the connections is compared with itself holding them all, after a full
+ * collection each: what a first connection brings with it (code, arenas) is in neither.
+ *
+ * @module
+ */
+import type { Clients } from "./client.ts";
+import type { BenchOptions, RuntimeName } from "./options.ts";
+import { residentBytes } from "./processes.ts";
+import { IDLE_TARGETS } from "./rows.ts";
+import { native, ours, type Server, type Setup, startServer, type Subject } from "./servers.ts";
+import { type Estimate, estimate } from "./statistics.ts";
+
+export interface IdleResult {
+  readonly runtime: RuntimeName;
+  readonly connections: number;
+  /** kB per connection. */
+  readonly ours: Estimate;
+  readonly native: Estimate;
+  readonly target: { readonly kilobytes: number; readonly isMet: boolean } | undefined;
+}
+
+export async function measureIdle(
+  runtime: RuntimeName,
+  options: BenchOptions,
+  setup: Setup,
+  clients: Clients,
+  say: (line: string) => void,
+): Promise<IdleResult> {
+  const kilobytes = async (subject: Subject): Promise<Estimate> => {
+    const values: number[] = [];
+    for (let round = 1; round <= options.rounds; round++) {
+      // A server of its own each time: memory that was once used comes back only in part.
+      const server = await startServer(subject, setup);
+      try {
+        values.push(await bytesPerConnection(server, options, clients) / 1000);
+      } finally {
+        await server.stop();
+      }
+      say(`${subject.id}: ${values.at(-1)!.toFixed(2)} kB (round ${round} of ${options.rounds})`);
+    }
+    return estimate(values);
+  };
+  const own = await kilobytes(ours(runtime));
+  const other = await kilobytes(native(runtime));
+  const target = IDLE_TARGETS[runtime];
+  return {
+    runtime,
+    connections: options.connections,
+    ours: own,
+    native: other,
+    target: target === undefined ? undefined : { kilobytes: target, isMet: own.low <= target },
+  };
+}
+
+async function bytesPerConnection(
+  server: Server,
+  options: BenchOptions,
+  clients: Clients,
+): Promise<number> {
+  const client = clients.go === undefined ? "own" : options.client ?? "go";
+  const flags = ["-n", String(options.warmUp), "-groups", "X25519", "-get"];
+  const warm = await clients.load(client, server, flags);
+  if (warm.ok !== options.warmUp) {
+    throw new Error(`${server.subject.id}: ${JSON.stringify(warm.errors)}`);
+  }
+  const few = await clients.hold(client, server, Math.ceil(options.connections / 10));
+  const before = await residentAfterCollection(server);
+  const many = await clients.hold(client, server, options.connections);
+  const after = await residentAfterCollection(server);
+  await many.release();
+  await few.release();
+  return (after - before) / options.connections;
+}
+
+async function residentAfterCollection(server: Server): Promise<number> {
+  // Tickets that found no data to ride with go out after a moment.
+  await new Promise((resolve) => setTimeout(resolve, TICKETS_ARE_OUT_MS));
+  await server.collect();
+  await server.collect();
+  return residentBytes(server.pid);
+}
+
+const TICKETS_ARE_OUT_MS = 1500;

@@ -1,0 +1,186 @@
+/**
+ * Load from sotto's own client: what the Go program's client cannot do (GREASE, a hello without a key share), and
+ * everything where Go is not installed. Flags and output are those of `load` and `hold` in test/interop/go.
+ *
+ *     bun own-client.ts load -addr 127.0.0.1:8443 -name localhost -n 300 -get
+ *
+ * @module
+ */
+import { readFileSync } from "node:fs";
+import process from "node:process";
+import { parseArgs } from "node:util";
+
+import { type ClientConnection, type ClientOptions, connect } from "../src/client/client.ts";
+import { ClientError } from "../src/client/error.ts";
+import { connectTcp } from "../src/client/tcp-transport.ts";
+import { chooseCrypto } from "../src/crypto/choose.ts";
+import { NamedGroup } from "../src/tls/wire/code-points.ts";
+
+interface Flags {
+  readonly addr: string;
+  readonly name: string;
+  readonly ech: string | undefined;
+  readonly count: number;
+  readonly concurrency: number;
+  readonly get: boolean;
+  readonly resume: boolean;
+  readonly unknownId: boolean;
+  readonly grease: boolean;
+  readonly retryHello: boolean;
+}
+
+/** A part of what the Go program prints; `grease`, `retried` and `body` are ours. */
+export interface OwnResult {
+  count: number;
+  ok: number;
+  resumed: number;
+  echAccepted: number;
+  rejected: number;
+  grease: number;
+  retried: number;
+  failed: number;
+  errors: Record<string, number>;
+  body: string;
+}
+
+async function load(flags: Flags): Promise<OwnResult> {
+  const result: OwnResult = {
+    count: flags.count,
+    ok: 0,
+    resumed: 0,
+    echAccepted: 0,
+    rejected: 0,
+    grease: 0,
+    retried: 0,
+    failed: 0,
+    errors: {},
+    body: "",
+  };
+  let options = clientOptions(flags);
+  if (flags.resume) {
+    const first = await open(flags, options);
+    await get(first, flags.name); // tickets ride with the reply
+    const [session] = first.sessions;
+    if (session === undefined) throw new Error("No ticket came");
+    options = { ...options, sessions: [session] };
+  }
+  let left = flags.count;
+  const worker = async (): Promise<void> => {
+    while (left-- > 0) await once(flags, options, result);
+  };
+  await Promise.all(Array.from({ length: flags.concurrency }, worker));
+  return result;
+}
+
+async function once(flags: Flags, options: ClientOptions, result: OwnResult): Promise<void> {
+  try {
+    const connection = await open(flags, options);
+    const { negotiated } = connection;
+    if (flags.get) result.body = await get(connection, flags.name);
+    else await connection.close();
+    result.ok++;
+    if (negotiated.resumed) result.resumed++;
+    if (negotiated.ech === "accepted") result.echAccepted++;
+    if (negotiated.ech === "grease") result.grease++;
+    if (negotiated.helloRetried) result.retried++;
+  } catch (error) {
+    if (error instanceof ClientError && error.retryConfigs !== undefined && flags.unknownId) {
+      result.ok++;
+      result.rejected++;
+      return;
+    }
+    result.failed++;
+    const text = String(error);
+    result.errors[text] = (result.errors[text] ?? 0) + 1;
+  }
+}
+
+async function hold(flags: Flags): Promise<void> {
+  const options = clientOptions(flags);
+  const connections: ClientConnection[] = [];
+  for (let i = 0; i < flags.count; i++) connections.push(await open(flags, options));
+  console.log(JSON.stringify({ open: connections.length }));
+  await new Promise((resolve) => process.stdin.once("end", resolve).resume());
+}
+
+async function open(flags: Flags, options: ClientOptions): Promise<ClientConnection> {
+  const [, host, port] = /^(.*):(\d+)$/.exec(flags.addr)!;
+  return await connect(await connectTcp(host!, Number(port), { timeoutMs: 20_000 }), options);
+}
+
+/** One request; the server says that it closes. Returns the body. */
+async function get(connection: ClientConnection, name: string): Promise<string> {
+  await connection.write(
+    new TextEncoder().encode(`GET / HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`),
+  );
+  let text = "";
+  for (;;) {
+    const bytes = await connection.read();
+    if (bytes === undefined) break;
+    text += new TextDecoder().decode(bytes);
+  }
+  await connection.close();
+  if (!text.startsWith("HTTP/1.1 200 ")) throw new Error(`Answer: ${text.slice(0, 40)}`);
+  return text.slice(text.indexOf("\r\n\r\n") + 4);
+}
+
+function clientOptions(flags: Flags): ClientOptions {
+  return {
+    crypto,
+    serverName: flags.name,
+    alpn: ["http/1.1"],
+    groups: [NamedGroup.x25519, NamedGroup.secp256r1],
+    keyShares: flags.retryHello ? [] : [NamedGroup.x25519],
+    ...(flags.grease && { ech: "grease" as const }),
+    ...(flags.ech !== undefined && { ech: { configList: configList(flags) } }),
+  };
+}
+
+function configList(flags: Flags): Uint8Array {
+  const list = new Uint8Array(Buffer.from(readFileSync(flags.ech!, "latin1"), "base64"));
+  // ECHConfigList length (2), version (2), length (2), config_id
+  if (flags.unknownId) list[6]! ^= 0xff;
+  return list;
+}
+
+function parse(args: string[]): Flags {
+  // Go's flags have one dash.
+  const { values } = parseArgs({
+    args: args.map((arg) => /^-[a-z]/.test(arg) ? `-${arg}` : arg),
+    strict: true,
+    options: {
+      addr: { type: "string" },
+      name: { type: "string", default: "localhost" },
+      root: { type: "string" }, // nothing is verified: it is the server that is measured
+      groups: { type: "string" },
+      ech: { type: "string" },
+      n: { type: "string", default: "1000" },
+      concurrency: { type: "string", default: "1" },
+      seconds: { type: "string" },
+      get: { type: "boolean", default: false },
+      resume: { type: "boolean", default: false },
+      "unknown-id": { type: "boolean", default: false },
+      grease: { type: "boolean", default: false },
+      "retry-hello": { type: "boolean", default: false },
+    },
+  });
+  return {
+    addr: values.addr!,
+    name: values.name,
+    ech: values.ech,
+    count: Number(values.n),
+    concurrency: Number(values.concurrency),
+    get: values.get,
+    resume: values.resume,
+    unknownId: values["unknown-id"],
+    grease: values.grease,
+    retryHello: values["retry-hello"],
+  };
+}
+
+const crypto = chooseCrypto();
+const [command, ...args] = process.argv.slice(2);
+if (command === "load") console.log(JSON.stringify(await load(parse(args))));
+else if (command === "hold") await hold(parse(args));
+else throw new Error("want load or hold");
+process.exit(0);
