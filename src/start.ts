@@ -15,15 +15,16 @@ import { openFileStorage } from "./control/storage/files.ts";
 import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
 import { bind, BindError, type BindWish } from "./edge/bind.ts";
-import type { App } from "./edge/handlers/app.ts";
-import { Handlers } from "./edge/handlers/handlers.ts";
+import { type App, AppHandler } from "./edge/handlers/app.ts";
+import type { Handler } from "./edge/handlers/handler.ts";
+import { RespondHandler } from "./edge/handlers/respond.ts";
 import type { Log } from "./edge/log.ts";
 import { RedirectServer } from "./edge/redirect.ts";
 import { EdgeServer } from "./edge/server.ts";
 import { thisRuntime } from "./runtime/detect.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 import { SiteCredential } from "./snapshot/credential.ts";
-import type { Snapshot } from "./snapshot/snapshot.ts";
+import type { Site, Snapshot } from "./snapshot/snapshot.ts";
 
 export interface StartOptions {
   readonly config: Config;
@@ -81,13 +82,12 @@ export async function start(options: StartOptions): Promise<Running> {
     ech: () => ech,
     certificate: shownBy(() => control.snapshot),
   });
-  const apps = inUse({ welcome: welcome.fetch, ...options.apps }, config);
-  const handlers = await Handlers.start({ runtime, apps, log });
+  const apps = await startApps(runtime, config, { welcome: welcome.fetch, ...options.apps }, log);
 
   const edge = new EdgeServer({
     runtime,
     snapshot: control.snapshot,
-    handlers: handlers.of,
+    handlers: (site) => handlerOf(site, apps),
     limits: edgeLimits(config.limits),
     log,
     verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
@@ -115,15 +115,30 @@ export async function start(options: StartOptions): Promise<Running> {
       await Promise.all(httpListeners.map((listener) => listener.stop()));
       redirect.stop();
       await edge.stop();
-      await handlers.stop();
+      await Promise.all([...apps.values()].map((app) => app.stop()));
     },
   };
 }
 
-/** An app that no site names needs no server. */
-function inUse(apps: Readonly<Record<string, App>>, { sites }: Config): Record<string, App> {
-  const named = new Set(sites.map(({ handler }) => handler.kind === "app" ? handler.app : ""));
-  return Object.fromEntries(Object.entries(apps).filter(([name]) => named.has(name)));
+/** One HTTP server for each app that some site has. */
+async function startApps(
+  runtime: Runtime,
+  { sites }: Config,
+  apps: Readonly<Record<string, App>>,
+  log: Log,
+): Promise<ReadonlyMap<string, AppHandler>> {
+  const started = new Map<string, AppHandler>();
+  for (const { handler } of sites) {
+    if (handler.kind !== "app" || started.has(handler.app)) continue;
+    const app = apps[handler.app];
+    if (app === undefined) throw new RangeError(`Cannot serve: no app is called ${handler.app}`);
+    started.set(handler.app, await AppHandler.start(runtime, app, log));
+  }
+  return started;
+}
+
+function handlerOf({ handler }: Site, apps: ReadonlyMap<string, AppHandler>): Handler {
+  return handler.kind === "respond" ? new RespondHandler(handler.text) : apps.get(handler.app)!;
 }
 
 function cryptoOf(forced: string | undefined): Crypto {

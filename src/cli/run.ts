@@ -38,11 +38,17 @@ export async function run(args: RunArguments): Promise<void> {
   for (const warning of warnings) log.event("warn", "warning", { what: warning });
   const program = programName(running.runtime.name, process.argv[1]);
   process.stdout.write(report(running, config, program));
+  // Before the ready file: who waits for that may send a signal at once.
+  const signal = firstSignal();
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
-  await stopOnSignal(running, log, async () => {
-    keyLog?.close();
-    if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
-  });
+
+  await signal;
+  log.event("info", "stopping", { live: running.edge.liveConnections });
+  if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
+  // Open connections may finish.
+  await running.stop();
+  keyLog?.close();
+  process.exit(0);
 }
 
 /** policy §3.1; without a configuration nobody but this machine is served (design §12). */
@@ -81,13 +87,9 @@ async function announce(path: string, running: Running, config: Config): Promise
   });
 }
 
-/** The first signal lets open connections finish, the second does not. */
-async function stopOnSignal(
-  running: Running,
-  log: Log,
-  cleanUp: () => Promise<void>,
-): Promise<void> {
-  await new Promise<void>((resolve) => {
+/** SIGTERM and SIGINT: the first one resolves, the second one ends the process. */
+function firstSignal(): Promise<void> {
+  return new Promise((resolve) => {
     let signals = 0;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
@@ -96,8 +98,4 @@ async function stopOnSignal(
       });
     }
   });
-  log.event("info", "stopping", { live: running.edge.liveConnections });
-  await cleanUp();
-  await running.stop();
-  process.exit(0);
 }

@@ -32,7 +32,11 @@ test("An event too often in a second is counted, not written, and others still a
   expect(lines).toHaveLength(21);
   clock.ms += 1000;
   log.event("info", "a", {});
-  expect(JSON.parse(lines[21]!)).toMatchObject({ event: "log_suppressed", of: "a", suppressed: 30 });
+  expect(JSON.parse(lines[21]!)).toMatchObject({
+    event: "log_suppressed",
+    of: "a",
+    suppressed: 30,
+  });
   expect(lines).toHaveLength(23);
 });
 

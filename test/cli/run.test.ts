@@ -1,0 +1,198 @@
+import { createServer } from "node:net";
+import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { decodeEchConfigList } from "../../src/tls/wire/ech-config.ts";
+import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+
+let folder: string;
+let programs: Program[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sotto-run-"));
+  programs = [];
+});
+afterEach(async () => {
+  for (const { child, ended } of programs) {
+    child.kill("SIGKILL");
+    await ended;
+  }
+  await rm(folder, { recursive: true });
+});
+
+function program(...args: string[]): Program {
+  const started = startProgram(args, { cwd: folder });
+  programs.push(started);
+  return started;
+}
+
+async function serve(...args: string[]) {
+  const file = join(folder, `ready-${programs.length}.json`);
+  const started = program(
+    ...["--https-port", "0", "--http-port", "0", "--data", join(folder, "data")],
+    ...["--ready-file", file, ...args],
+  );
+  const ready = await whenReady(started, file);
+  const port = (places: readonly string[]) => places[0]?.split(":").at(-1) ?? "";
+  return { ...started, file, ready, https: port(ready.https), http: port(ready.http) };
+}
+
+test("Without configuration it serves the welcome page on localhost, and says so", async () => {
+  const { child, ready, https, http, ended, file, stdout } = await serve();
+  expect(ready.pid).toBe(child.pid);
+  expect(ready.https[0]).toBe(`127.0.0.1:${https}`);
+  expect(ready.root).toBe(join(folder, "data/pki/authorities/local/root.crt"));
+  expect(ready.sites).toEqual([{ names: ["localhost"], handler: "app" }]);
+  expect(ready.ech!.publicName).toBe("cover.localhost");
+  const configs = decodeEchConfigList(Buffer.from(ready.ech!.configList, "base64"));
+  expect(configs.map((config) => config.publicName)).toEqual(["cover.localhost"]);
+
+  const page = await curl("--cacert", ready.root, `https://localhost:${https}/`);
+  expect(page).toContain("Encrypted Client Hello: <strong>not offered</strong>");
+  expect(page).toContain("TLS 1.3");
+  expect(page).toContain(`ecl:${ready.ech!.configList}`);
+
+  const head = await curl("-o", join(folder, "body"), "-D", "-", `http://localhost:${http}/a?b`);
+  expect(head).toMatch(/^HTTP\/1\.1 308 /);
+  expect(head).toContain(`Location: https://localhost:${https}/a?b\r\n`);
+
+  expect(stdout()).toContain(`https://localhost:${https}/`);
+  expect(stdout()).toContain(`curl --cacert ${ready.root} https://localhost:${https}/`);
+
+  child.kill("SIGTERM");
+  expect((await ended).code).toBe(0);
+  await expect(stat(file)).rejects.toThrow("ENOENT");
+});
+
+test("A restart has the same ECH key and root, and ech list prints what is served", async () => {
+  const first = await serve();
+  first.child.kill("SIGTERM");
+  await first.ended;
+  const second = await serve();
+  expect(second.ready.ech).toEqual(first.ready.ech);
+  const list = await program("ech", "list", "--data", join(folder, "data")).ended;
+  expect(list).toEqual({ code: 0, stdout: first.ready.ech!.configList + "\n", stderr: "" });
+});
+
+test("A configuration's sites answer, each under its names", async () => {
+  const toml = `
+[ech]
+public_name = "cloud.example"
+[[site]]
+names = ["one.example", "*.many.example"]
+respond = "one"
+[[site]]
+names = ["two.example"]
+respond = "two"
+`;
+  await writeFile(join(folder, "sotto.toml"), toml);
+  const { ready, https } = await serve("--listen", "127.0.0.1");
+  expect(ready.https).toEqual([`127.0.0.1:${https}`]);
+  expect(ready.ech!.publicName).toBe("cloud.example");
+  expect(ready.sites).toEqual([
+    { names: ["one.example", "*.many.example"], handler: "respond" },
+    { names: ["two.example"], handler: "respond" },
+  ]);
+  const get = (name: string) =>
+    curl(
+      "--cacert",
+      ready.root,
+      "--resolve",
+      `${name}:${https}:127.0.0.1`,
+      `https://${name}:${https}/`,
+    );
+  expect(await get("one.example")).toBe("one");
+  expect(await get("x.many.example")).toBe("one");
+  expect(await get("two.example")).toBe("two");
+  await expect(get("three.example")).rejects.toThrow(/unrecognized name/);
+});
+
+test("With ECH off the ready file says null", async () => {
+  await writeFile(join(folder, "sotto.toml"), "[ech]\nenabled = false");
+  const { ready } = await serve("--listen", "127.0.0.1");
+  expect(ready.ech).toBeNull();
+});
+
+test("A mistake in the configuration ends it before anything is touched", async () => {
+  const file = join(folder, "mine.toml");
+  await writeFile(file, `[[site]]\nnames = ["a.example"]\nrespnd = "x"`);
+  const ended = await program("--config", file, "--data", join(folder, "data")).ended;
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toContain('mine.toml:3:1: site[0]: unknown key "respnd"');
+  expect(ended.stderr).toContain('did you mean "respond"?');
+  await expect(stat(join(folder, "data"))).rejects.toThrow("ENOENT");
+});
+
+test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port is only missed", async () => {
+  const holder = createServer();
+  await new Promise<void>((resolve) => holder.listen(0, "127.0.0.1", resolve));
+  const { port } = holder.address() as { port: number };
+  try {
+    const ended = await program(
+      ...["--listen", "127.0.0.1", "--https-port", `${port}`, "--data", join(folder, "data")],
+    ).ended;
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toBe(
+      `sotto: Cannot listen on 127.0.0.1:${port}: another process has it. See which one with: ` +
+        `ss -ltnp 'sport = :${port}'. Stop it, or take another port with --https-port N\n`,
+    );
+    const { ready, stdout } = await serve("--listen", "127.0.0.1", "--http-port", `${port}`);
+    expect(ready.http).toEqual([]);
+    expect(stdout()).toContain(`A redirect from HTTP. Cannot listen on 127.0.0.1:${port}`);
+  } finally {
+    holder.close();
+  }
+});
+
+test("policy 1.9: a data folder that cannot be written to is named with the way out", async () => {
+  const file = join(folder, "file");
+  await writeFile(file, "");
+  const ended = await program("--https-port", "0", "--data", join(file, "data")).ended;
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toContain(join(file, "data"));
+  expect(ended.stderr).toContain("--data DIR");
+});
+
+test("tls13 15: --key-log writes a private file and warns of it", async () => {
+  const keys = join(folder, "keys.log");
+  const { ready, https, stderr } = await serve("--key-log", keys, "--log", "json");
+  await curl("--cacert", ready.root, `https://localhost:${https}/`);
+  const text = await readFile(keys, "utf8");
+  for (
+    const label of [
+      "CLIENT_HANDSHAKE_TRAFFIC_SECRET",
+      "SERVER_HANDSHAKE_TRAFFIC_SECRET",
+      "CLIENT_TRAFFIC_SECRET_0",
+      "SERVER_TRAFFIC_SECRET_0",
+      "EXPORTER_SECRET",
+    ]
+  ) expect(text).toMatch(new RegExp(`^${label} [0-9a-f]{64} [0-9a-f]{64,96}$`, "m"));
+  expect((await stat(keys)).mode & 0o777).toBe(0o600);
+  const events = stderr().trim().split("\n").map((line) => JSON.parse(line) as { event: string });
+  expect(events.map(({ event }) => event)).toContain("key_log");
+});
+
+test("The first signal lets an open connection finish, the second does not", async () => {
+  const { child, ready, https, ended, stderr } = await serve("--log", "pretty");
+  const socket = connectTls({
+    host: "127.0.0.1",
+    port: Number(https),
+    servername: "localhost",
+    ca: await readFile(ready.root),
+  });
+  socket.on("error", () => {});
+  await new Promise<void>((resolve) => socket.once("secureConnect", () => resolve()));
+  await new Promise<void>((resolve) =>
+    socket.write("GET / HTTP/1.1\r\nHost: loc", () => resolve())
+  );
+  child.kill("SIGTERM");
+  while (!stderr().includes("stopping")) await new Promise((resolve) => setTimeout(resolve, 10));
+  const first = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 200))]);
+  expect(first).toBeUndefined();
+  child.kill("SIGTERM");
+  expect((await ended).code).toBe(1);
+  socket.destroy();
+});
