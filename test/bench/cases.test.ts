@@ -1,0 +1,37 @@
+import { expect, test } from "vitest";
+
+import { measureCases } from "../../bench/micro.ts";
+import { parseCases } from "../../bench/parse.ts";
+import { CpuClock, residentBytes } from "../../bench/processes.ts";
+import { recordCases } from "../../bench/record.ts";
+
+test("What parse and record measure works", () => {
+  for (const one of [...parseCases(), ...recordCases()]) one.run();
+});
+
+test("Cases are measured in their unit", () => {
+  const results = measureCases([
+    { id: "per run", unit: "µs", run: () => busy(0.2) },
+    { id: "per byte", unit: "CPU s/GB", bytes: 1000, run: () => busy(0.2) },
+  ], 3);
+  expect(results.map(({ id, unit }) => [id, unit])).toEqual([
+    ["per run", "µs"],
+    ["per byte", "CPU s/GB"],
+  ]);
+  // CPU time, so no more than the time that passes, but for other threads; 0.2 ms per 1000 bytes are 200 s per GB.
+  for (const { estimate } of results) expect(estimate.median).toBeGreaterThan(20);
+});
+
+test.runIf(process.platform === "linux")("The CPU clock counts what a process uses", async () => {
+  const clock = new CpuClock(process.pid);
+  const before = clock.read();
+  busy(100);
+  const used = clock.read() - before;
+  expect(used).toBeGreaterThan(10e6);
+  expect(residentBytes(process.pid)).toBeGreaterThan(1e6);
+});
+
+function busy(millis: number): void {
+  const end = performance.now() + millis;
+  while (performance.now() < end);
+}
