@@ -130,7 +130,8 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
   const program = start(SERVER_CORE, command, ROOT_FOLDER);
   const ready = await readyFile(`${base}.json`, program);
   const roots = `${base}-roots.pem`;
-  await writeFile(roots, await readFile(setup.root, "utf8") + await readFile(ready.root, "utf8"));
+  const both = await Promise.all([setup.root, ready.root].map((file) => readFile(file, "utf8")));
+  await writeFile(roots, both.join("\n"));
   return {
     subject,
     pid: ready.pid,
