@@ -14,7 +14,8 @@
  *     fail(reason)                          our own trouble: its alert, and the end
  *
  * While `wantsInput` is false, stop reading from the socket. The first TlsError ends the connection: its alert goes
- * out through `out.send`, then it is thrown, and every later call throws the same one.
+ * out through `out.send`, then it is thrown, and every later call throws the same one. So does whatever a method of
+ * `Output` throws: internal_error goes out, it flies through, and later calls throw "internal error".
  *
  * @module
  */
@@ -38,8 +39,6 @@ export class ServerConnection implements RecordSink, HandshakeSink {
   #messages: HandshakeReader = new HandshakeReader();
   #error: TlsError | undefined;
   #receiving = false;
-  #peerClosed = false;
-  #writeClosed = false;
   #userCanceled = 0;
 
   constructor(config: ServerConfig, out: Output) {
@@ -49,19 +48,20 @@ export class ServerConnection implements RecordSink, HandshakeSink {
   /**
    * Takes bytes from the peer; they are the connection's from now on.
    * @throws {TlsError} the peer is at fault; its alert has been sent
+   * @throws {RangeError} within a call of `Output`: the bytes before these are still being read
    */
   receive(bytes: Uint8Array, nowMs: number): void {
     if (this.#error) throw this.#error;
+    if (this.#receiving) throw cannot("receive", this.#state);
     this.#link.nowMs = nowMs;
     this.#receiving = true;
     try {
       this.#link.reader.receive(bytes, this);
     } catch (error) {
-      this.#fault(error);
-      throw error;
+      throw this.#fault(error);
     } finally {
       this.#receiving = false;
-      this.#link.flush();
+      this.#flush();
     }
   }
 
@@ -99,31 +99,39 @@ export class ServerConnection implements RecordSink, HandshakeSink {
   send(bytes: Uint8Array, start: number, end: number): void {
     const state = this.#state;
     if (this.#error) throw this.#error;
-    if (!(state instanceof Traffic) || this.#writeClosed) throw cannot("send", state);
+    if (!(state instanceof Traffic) || this.#link.isClosed) throw cannot("send", state);
     if (start === end) return;
-    for (let at = start; at < end; at += SEND_PIECE_BYTES) {
-      if (state.needsRekey(this.#link)) state.updateWriteKey(this.#link);
-      const pieceEnd = Math.min(at + SEND_PIECE_BYTES, end);
-      this.#link.write(ContentType.application_data, bytes, at, pieceEnd);
+    try {
+      for (let at = start; at < end; at += SEND_PIECE_BYTES) {
+        if (state.needsRekey(this.#link)) state.updateWriteKey(this.#link);
+        const pieceEnd = Math.min(at + SEND_PIECE_BYTES, end);
+        this.#link.write(ContentType.application_data, bytes, at, pieceEnd);
+      }
+      state.sendTickets(this.#link);
+    } catch (error) {
+      throw this.#fault(error);
     }
-    state.sendTickets(this.#link);
     this.#flushUnlessReceiving();
   }
 
   /** An idle moment: sends the tickets that found no data to ride with. */
   flushTickets(): void {
-    if (this.#error || this.#writeClosed || !(this.#state instanceof Traffic)) return;
+    if (this.#error || this.#link.isClosed || !(this.#state instanceof Traffic)) return;
     this.#state.sendTickets(this.#link);
     this.#flushUnlessReceiving();
   }
 
-  /** Sends close_notify, and what is queued before it, at once: no more data from us. Reading goes on. */
+  /**
+   * Sends close_notify, and what is queued before it, at once: no more data from us. Reading goes on; during the
+   * handshake, which cannot go on, it is the end.
+   */
   closeWrite(): void {
-    if (this.#error || this.#writeClosed) return;
+    if (this.#error || this.#link.isClosed) return;
     if (this.#state instanceof Traffic) this.#state.sendTickets(this.#link);
-    this.#writeClosed = true;
+    else this.#error = new TlsError("closed during the handshake");
     this.#link.writeAlert(Alert.close_notify);
-    this.#link.flush(); // a FIN may follow this call
+    this.#link.close();
+    this.#flush(); // a FIN may follow this call
   }
 
   /** Ends the connection for a reason of ours; the peer hears its alert. Nothing after an earlier end. */
@@ -172,7 +180,6 @@ export class ServerConnection implements RecordSink, HandshakeSink {
 
   /** One record's content (RecordSink). */
   record(type: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#peerClosed) return true;
     if (type !== ContentType.handshake && this.#messages.pending) {
       throw new TlsError("interleaved handshake message");
     }
@@ -194,7 +201,6 @@ export class ServerConnection implements RecordSink, HandshakeSink {
       throw new TlsError("unexpected message", `type ${type} in ${this.#state.name}`);
     }
     if (length <= limit) return;
-    if (this.#state instanceof Traffic) throw new TlsError("unexpected message", "too long");
     throw new TlsError("message too long", `${length} bytes of type ${type}`);
   }
 
@@ -233,7 +239,7 @@ export class ServerConnection implements RecordSink, HandshakeSink {
     if (code !== Alert.close_notify) {
       throw new TlsError("received alert", alertName(code), code);
     }
-    this.#peerClosed = true;
+    this.#link.reader.end();
     if (this.#state instanceof Traffic) return this.#link.out.closed();
     this.closeWrite();
     throw new TlsError("closed during the handshake");
@@ -257,28 +263,45 @@ export class ServerConnection implements RecordSink, HandshakeSink {
         this.#link.reader.resume(this);
       }
     } catch (error) {
-      this.#fault(error);
-      throw error;
+      throw this.#fault(error);
     } finally {
       this.#receiving = nested;
       this.#flushUnlessReceiving();
     }
   }
 
-  /** The one place where an error becomes an alert. The first error is also the last. */
-  #fault(error: unknown): void {
-    if (error instanceof TlsError && this.#error === undefined) this.#end(error);
+  /** The one place where an error becomes an alert. The first error is also the last. Returns what is to be thrown. */
+  #fault(error: unknown): unknown {
+    const isOurs = !(error instanceof TlsError);
+    if (this.#error === undefined) this.#end(isOurs ? internalError(error) : error);
+    return isOurs ? error : this.#error;
   }
 
   #end(error: TlsError): void {
     this.#error = error;
     if (error.alert !== undefined) this.#link.writeAlert(Alert[error.alert]);
-    this.#link.flush();
+    this.#link.close();
+    this.#flush();
+  }
+
+  #flush(): void {
+    try {
+      this.#link.flush();
+    } catch (error) {
+      this.#error ??= internalError(error);
+      throw error;
+    }
   }
 
   #flushUnlessReceiving(): void {
-    if (!this.#receiving) this.#link.flush();
+    if (!this.#receiving) this.#flush();
   }
+}
+
+function internalError(cause: unknown): TlsError {
+  const error = new TlsError("internal error");
+  error.cause = cause;
+  return error;
 }
 
 function cannot(call: string, state: State): RangeError {

@@ -11,7 +11,7 @@ export interface Limits {
   readonly maxCertificateMessage: number;
   /** Entries of a client's Certificate. Reached: decode_error. */
   readonly maxCertificateEntries: number;
-  /** Body of a message after the handshake (only KeyUpdate is legal), bytes. */
+  /** Body of a message after the handshake (only KeyUpdate is legal), bytes. Reached: decode_error. */
   readonly maxPostHandshakeMessage: number;
   /** Records in a row without content: empty application data, change_cipher_spec. */
   readonly maxUselessRecords: number;

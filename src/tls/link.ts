@@ -24,6 +24,9 @@ export class Link {
   /** Alerts are padded to a multiple of this: a refusal looks like a flight (policy §8.10). */
   alertPadding = 0;
   ech: EchStatus | undefined = undefined;
+  #isClosed = false;
+  /** What `out.send` threw when another connection needed the flight. */
+  #failure: { readonly cause: unknown } | undefined;
 
   constructor(config: ServerConfig, out: Output) {
     this.config = config;
@@ -31,8 +34,18 @@ export class Link {
     this.reader = new RecordReader(config.limits);
   }
 
+  /** Our last word is queued: whatever is written from here on is dropped. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
+  close(): void {
+    this.#isClosed = true;
+  }
+
   /** Queues `bytes[start, end)` as records of `type` under the write key in force. */
   write(type: number, bytes: Uint8Array, start: number, end: number, padTo: number = 0): void {
+    if (this.#isClosed) return;
     claimFlight(this);
     this.writer.write(flight, type, bytes, start, end, padTo);
     if (flight.length >= FLUSH_AT_BYTES) this.flush();
@@ -49,8 +62,13 @@ export class Link {
     this.write(ContentType.alert, new Uint8Array([level, code]), 0, 2, padTo);
   }
 
-  /** Hands the queued records on, in one piece. */
+  /** Hands the queued records on, in one piece. Throws what `out.send` throws; nothing is sent after that. */
   flush(): void {
+    if (this.#failure !== undefined) {
+      const { cause } = this.#failure;
+      this.#failure = undefined;
+      throw cause;
+    }
     if (owner !== this) return;
     owner = undefined;
     if (flight.length === 0) return;
@@ -59,9 +77,21 @@ export class Link {
     spare = undefined;
     try {
       this.out.send(full.bytes, 0, full.length);
+    } catch (error) {
+      this.close(); // sealed records are lost: none can follow them
+      throw error;
     } finally {
       full.reset();
       spare = full;
+    }
+  }
+
+  /** Flushes for another connection, which is not to suffer from it. */
+  giveWay(): void {
+    try {
+      this.flush();
+    } catch (cause) {
+      this.#failure = { cause };
     }
   }
 
@@ -75,7 +105,7 @@ export class Link {
 }
 
 function claimFlight(link: Link): void {
-  if (owner !== link) owner?.flush();
+  while (owner !== undefined && owner !== link) owner.giveWay(); // which may let a third one write
   owner = link;
 }
 

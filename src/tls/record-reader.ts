@@ -57,6 +57,7 @@ export class RecordReader {
   #filled = 0;
   #parked = false;
   #rest: Uint8Array | undefined;
+  #ended = false;
 
   constructor(limits: Limits) {
     this.#limits = limits;
@@ -81,6 +82,13 @@ export class RecordReader {
 
   endSkipping(): void {
     this.#skipping = false;
+  }
+
+  /** The peer has closed: whatever follows is ignored, even what is no record (§6.1). */
+  end(): void {
+    this.#ended = true;
+    this.#partial = undefined;
+    this.#rest = undefined;
   }
 
   /** Nothing is buffered. */
@@ -112,7 +120,7 @@ export class RecordReader {
 
   #read(bytes: Uint8Array, sink: RecordSink): void {
     let at = 0;
-    while (at < bytes.length) {
+    while (at < bytes.length && !this.#ended) {
       let more = true;
       const left = bytes.length - at;
       if (this.#partial === undefined) {

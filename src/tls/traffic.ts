@@ -76,7 +76,7 @@ export class Traffic implements State {
     this.#clientSecret.fill(0);
     this.#clientSecret = next.secret;
     link.protectRead(this.#suite, next.keys);
-    if (requested && !this.#updateQueued) this.updateWriteKey(link);
+    if (requested && !this.#updateQueued && !link.isClosed) this.updateWriteKey(link);
     return this;
   }
 

@@ -7,7 +7,8 @@ import type { ClientSession } from "../../../src/client/client.ts";
 import type { AlertName } from "../../../src/tls/alert.ts";
 import type { Reason } from "../../../src/tls/error.ts";
 import type { KeyEpoch } from "../../../src/client/error.ts";
-import { ContentType } from "../../../src/tls/wire/code-points.ts";
+import { ContentType, HandshakeType, NamedGroup } from "../../../src/tls/wire/code-points.ts";
+import { type KeyKind, testCertificate } from "../../support/certificates.ts";
 import { Pair, type PairOptions } from "../../support/pair.ts";
 import { type Fed, recordsOf } from "../../support/raw-server.ts";
 import type { TestServer } from "../../support/server-config.ts";
@@ -73,4 +74,71 @@ export function flipped(bytes: Uint8Array, at: number): Uint8Array {
   const copy = bytes.slice();
   copy.set([copy.at(at)! ^ 1], at < 0 ? copy.length + at : at);
   return copy;
+}
+
+/** What a client shows and signs with. */
+export async function clientCertificate(kind: KeyKind = "p256") {
+  const { chain, keyPem } = await testCertificate({ kind, usage: "client", names: ["user"] });
+  return { chain, keyPem };
+}
+
+/** Every state in which a connection can rest before it is established. */
+export const HANDSHAKE_STATES = [
+  "ExpectClientHello",
+  "AwaitSite",
+  "ExpectSecondClientHello",
+  "AwaitSignature",
+  "ExpectCertificate",
+  "ExpectCertificateVerify",
+  "AwaitClientVerdict",
+  "ExpectFinished",
+] as const;
+export type HandshakeState = (typeof HANDSHAKE_STATES)[number];
+
+/** A connection at rest in that state: the client says no more, or the world does not answer. */
+export async function restIn(state: HandshakeState): Promise<Pair> {
+  const certificate = await clientCertificate();
+  const { client_hello, certificate_verify, finished } = HandshakeType;
+  const [options, stopBefore] = ({
+    ExpectClientHello: [{}, client_hello],
+    AwaitSite: [{ chooseSite: () => undefined }, undefined],
+    ExpectSecondClientHello: [
+      { client: { groups: [NamedGroup.x25519], keyShares: [] } },
+      client_hello,
+    ],
+    AwaitSignature: [{ server: { slowSigner: true }, signature: () => undefined }, undefined],
+    ExpectCertificate: [{ server: { clientAuth: "request" } }, HandshakeType.certificate],
+    ExpectCertificateVerify: [
+      { server: { clientAuth: "request" }, client: { certificate } },
+      certificate_verify,
+    ],
+    AwaitClientVerdict: [
+      {
+        server: { clientAuth: "require_and_verify" },
+        client: { certificate },
+        verdict: () => undefined,
+      },
+      undefined,
+    ],
+    ExpectFinished: [{}, finished],
+  } satisfies Record<HandshakeState, [PairOptions, number | undefined]>)[state];
+
+  let left = state === "ExpectSecondClientHello" ? 1 : 0;
+  let stopped = false;
+  const pair = await Pair.open({
+    ...options,
+    client: {
+      ...(options as PairOptions).client,
+      hooks: {
+        beforeSend(message, type) {
+          if (type === stopBefore && left-- <= 0) stopped = true;
+          return stopped ? [] : message;
+        },
+      },
+    },
+  });
+  void pair.handshake();
+  await pair.until(() => pair.server.state === state);
+  if (stopBefore !== undefined) await pair.until(() => stopped);
+  return pair;
 }
