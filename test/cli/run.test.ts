@@ -37,11 +37,13 @@ async function serve(...args: string[]) {
   );
   const ready = await whenReady(started, file);
   const port = (places: readonly string[]) => places[0]?.split(":").at(-1) ?? "";
-  return { ...started, file, ready, https: port(ready.https), http: port(ready.http) };
+  // Not by child.kill: on Deno that hides how the program ends.
+  const kill = () => void process.kill(started.child.pid!, "SIGTERM");
+  return { ...started, kill, file, ready, https: port(ready.https), http: port(ready.http) };
 }
 
 test("Without configuration it serves the welcome page on localhost, and says so", async () => {
-  const { child, ready, https, http, ended, file, stdout } = await serve();
+  const { child, kill, ready, https, http, ended, file, stdout } = await serve();
   expect(ready.pid).toBe(child.pid);
   expect(ready.https[0]).toBe(`127.0.0.1:${https}`);
   expect(ready.root).toBe(join(folder, "data/pki/authorities/local/root.crt"));
@@ -62,14 +64,14 @@ test("Without configuration it serves the welcome page on localhost, and says so
   expect(stdout()).toContain(`https://localhost:${https}/`);
   expect(stdout()).toContain(`curl --cacert ${ready.root} https://localhost:${https}/`);
 
-  child.kill("SIGTERM");
+  kill();
   expect((await ended).code).toBe(0);
   await expect(stat(file)).rejects.toThrow("ENOENT");
 });
 
 test("A restart has the same ECH key and root, and ech list prints what is served", async () => {
   const first = await serve();
-  first.child.kill("SIGTERM");
+  first.kill();
   await first.ended;
   const second = await serve();
   expect(second.ready.ech).toEqual(first.ready.ech);
@@ -176,7 +178,7 @@ test("tls13 15: --key-log writes a private file and warns of it", async () => {
 });
 
 test("The first signal lets an open connection finish, the second does not", async () => {
-  const { child, ready, https, ended, stderr } = await serve("--log", "pretty");
+  const { kill, ready, https, ended, stderr } = await serve("--log", "pretty");
   const socket = connectTls({
     host: "127.0.0.1",
     port: Number(https),
@@ -188,11 +190,11 @@ test("The first signal lets an open connection finish, the second does not", asy
   await new Promise<void>((resolve) =>
     socket.write("GET / HTTP/1.1\r\nHost: loc", () => resolve())
   );
-  child.kill("SIGTERM");
+  kill();
   while (!stderr().includes("stopping")) await new Promise((resolve) => setTimeout(resolve, 10));
   const first = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 200))]);
   expect(first).toBeUndefined();
-  child.kill("SIGTERM");
+  kill();
   expect((await ended).code).toBe(1);
   socket.destroy();
 });
