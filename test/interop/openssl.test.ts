@@ -61,7 +61,7 @@ describe(`OpenSSL s_client gets its answer from ${SERVER}`, () => {
         "rsa-3072": "RSA-PSS SHA256",
         "rsa-4096": "RSA-PSS SHA256",
         "rsa-pss": "RSA-PSS SHA256",
-        "ed25519": "Ed25519",
+        "ed25519": "ed25519",
       }[kind],
     );
   });
@@ -71,7 +71,7 @@ describe(`OpenSSL s_client gets its answer from ${SERVER}`, () => {
     ["rsa_pss_rsae_sha256", "RSA-PSS SHA256"],
     ["rsa_pss_rsae_sha384", "RSA-PSS SHA384"],
     ["rsa_pss_rsae_sha512", "RSA-PSS SHA512"],
-    ["ed25519", "Ed25519"],
+    ["ed25519", "ed25519"],
   ])("with that certificate of several which fits %s", async (scheme, signature) => {
     // The certificates themselves are signed by the CA with ecdsa_secp256r1_sha256.
     const result = await connect("several.test", ["-sigalgs", `${scheme}`]);
@@ -283,7 +283,7 @@ describe("OpenSSL s_client updates keys", () => {
           } else if (step === 1 && answers === 1) {
             step = 2;
             input.write(`${command}\n`);
-          } else if (step === 2 && soFar.includes("KEYUPDATE")) {
+          } else if (step === 2 && soFar.includes(", KeyUpdate")) {
             step = 3;
             input.write(request);
           } else if (step === 3 && answers === 2) {

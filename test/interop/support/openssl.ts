@@ -24,7 +24,7 @@ export interface OpensslResult extends Finished {
   /** The number of the fatal alert that it got. */
   readonly alert: number | undefined;
   readonly retried: boolean;
-  /** Behind the response's head. */
+  /** The site's greeting: the response stands among what s_client says itself. */
   readonly body: string | undefined;
 }
 
@@ -52,19 +52,10 @@ export async function sClient(options: OpensslOptions): Promise<OpensslResult> {
     alert: alert === undefined ? undefined : Number(alert),
     retried:
       text.match(/>>> TLS 1\.[0-3], Handshake \[length [0-9a-f]+\], ClientHello/g)?.length === 2,
-    body: bodyIn(text),
+    body: find(/(hello from \S+?!)/),
   };
 }
 
 export function requestOf(name: string): string {
   return `GET / HTTP/1.1\r\nHost: ${name}\r\nConnection: close\r\n\r\n`;
-}
-
-/** By the Content-Length, from between the lines of -msg. */
-function bodyIn(text: string): string | undefined {
-  const withoutMessages = text.replace(/^(?:<<<|>>>) .*\n(?: {4}(?:[0-9a-f]{2} ?)+\n)*/gm, "");
-  const head = /HTTP\/1\.1 200[^]*?content-length: (\d+)[^]*?\r?\n\r?\n/i.exec(withoutMessages);
-  if (head === null) return undefined;
-  const start = head.index + head[0].length;
-  return withoutMessages.slice(start, start + Number(head[1]));
 }

@@ -31,7 +31,7 @@ export const authName = (mode: typeof AUTH_MODES[number]): string =>
   `${mode.replaceAll("_", "-")}.test`;
 
 /** What `respond` says on the site of that name. */
-export const greeting = (name: string): string => `hello from ${name}`;
+export const greeting = (name: string): string => `hello from ${name}!`;
 
 export const LARGE_BYTES = 1_000_000;
 
@@ -47,7 +47,11 @@ export async function startInteropServer(
     for (const kind of KEY_KINDS) {
       byKind.set(kind, await authority.issue(kind, kind, [nameFor(kind)]));
     }
-    const shared = await authority.issue("shared", "ecdsa-p256", ["*.test", "*.wild.test"]);
+    const shared = await authority.issue("shared", "ecdsa-p256", [
+      ...["a", "b", "no-alpn", "only-p384", "large"].map((label) => `${label}.test`),
+      ...AUTH_MODES.map(authName),
+      "*.wild.test",
+    ]);
     const several = ["ecdsa-p256", "rsa-2048", "ed25519"] as const;
     const severalPairs: Pair[] = [];
     for (const kind of several) {
