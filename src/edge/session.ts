@@ -6,6 +6,7 @@
  *                 Fresh ─► Open               tickets not sent yet; traffic
  *                   ▼        ▼
  *               Lingering ─► Closing ─► Gone  our last word is said; the rest of theirs is discarded; closed
+ *                        any ─► Cut ─► Gone  at once
  *
  * This is also where a fault ends. What the peer does wrong comes as a TlsError and ends with its alert; any other
  * exception, of the core, of a handler or of this file, ends this one connection with internal_error.
@@ -72,7 +73,8 @@ const Phase = {
   Open: 4,
   Lingering: 5,
   Closing: 6,
-  Gone: 7,
+  Cut: 7,
+  Gone: 8,
 } as const;
 type Phase = (typeof Phase)[keyof typeof Phase];
 
@@ -83,7 +85,7 @@ export class Session implements SocketEvents, Output, Timed {
   readonly #host: SessionHost;
   #phase: Phase = Phase.Silent;
   #phaseEndsMs: number;
-  /** Set while bytes wait that the peer does not take. */
+  /** When bytes have waited for too long for a peer that takes none. */
   #stalledAtMs = Infinity;
   #connection: ServerConnection | undefined;
   /** The one that was current at the first byte. */
@@ -127,7 +129,10 @@ export class Session implements SocketEvents, Output, Timed {
   drain(): void {
     try {
       if (this.#queue !== undefined) {
-        if (this.#queue.writeTo(this.#socket) > 0) this.#moved();
+        if (this.#queue.writeTo(this.#socket) > 0) {
+          this.#moved();
+          this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+        }
         if (this.#queue.length > 0) return this.#steer();
         this.#queue = undefined;
         this.#stalledAtMs = Infinity;
@@ -149,7 +154,7 @@ export class Session implements SocketEvents, Output, Timed {
       } else if (this.#phase < Phase.Lingering) {
         this.closed();
         this.#settle();
-      } else if (this.#queue === undefined) {
+      } else if (this.#phase < Phase.Closing && this.#queue === undefined) {
         this.#close();
       }
     } catch (error) {
@@ -170,7 +175,7 @@ export class Session implements SocketEvents, Output, Timed {
   // What the connection says (Output)
 
   send(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase === Phase.Gone) return;
+    if (this.#phase >= Phase.Cut) return;
     if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
     const taken = this.#socket.write(bytes, start, end);
     if (taken === end - start) return;
@@ -266,7 +271,7 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   abort(): void {
-    if (this.#phase < Phase.Gone) this.#socket.terminate();
+    this.#terminate();
   }
 
   setPaused(paused: boolean): void {
@@ -304,6 +309,7 @@ export class Session implements SocketEvents, Output, Timed {
           return this.#close();
         case Phase.Closing:
           return this.#cut("linger");
+        case Phase.Cut:
         case Phase.Gone:
       }
     } catch (error) {
@@ -318,7 +324,7 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** The server stops. True: this one ends now; false: it has something to finish. */
   retire(nowMs: number): void {
-    if (this.#phase === Phase.Silent) return this.#socket.terminate();
+    if (this.#phase === Phase.Silent) return this.#terminate();
     const quietMs = nowMs - (this.#phaseEndsMs - this.#host.limits.idleTimeoutMs);
     if (this.#phase !== Phase.Open || this.#answerDue || quietMs < RETIRE_AFTER_MS) return;
     try {
@@ -387,9 +393,6 @@ export class Session implements SocketEvents, Output, Timed {
   #moved(): void {
     const { deadlines, limits } = this.#host;
     if (this.#phase === Phase.Open) this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
-    if (this.#queue !== undefined) {
-      this.#stalledAtMs = deadlines.nowMs + limits.writeStallTimeoutMs;
-    }
   }
 
   /** Waits for our own side. That time is not the peer's. */
@@ -483,11 +486,18 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** Closes at once, without a word. */
   #cut(limit: EndingLimit): void {
+    if (this.#phase >= Phase.Cut) return;
     this.#host.counters.endedBy(limit);
     if (this.#phase < Phase.Fresh) {
       this.#handshakeOver(limit === "maxPendingHandshakes" ? "evicted" : "timed out");
     }
-    this.#phase = Phase.Closing;
+    this.#terminate();
+  }
+
+  #terminate(): void {
+    if (this.#phase >= Phase.Cut) return;
+    if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
+    this.#phase = Phase.Cut;
     this.#phaseEndsMs = this.#stalledAtMs = Infinity;
     this.#socket.terminate();
   }
