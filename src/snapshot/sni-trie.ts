@@ -1,0 +1,148 @@
+/**
+ * Which index (of a site, of a credential) belongs to an SNI: for a million names, off the garbage collector's books.
+ *
+ * Names lie in one buffer that never changes after it was built, can be shared between threads, and is written to disk
+ * and read back as it is. It is a hash table of whole names rather than a tree of labels: since a wildcard stands for
+ * exactly one label, no more than two keys can match a name, the name itself and what follows its first dot, and the
+ * longest match is the first of the two that is there. That is two probes of memory at most, where a tree takes one per
+ * label, and its cost does not depend on how the names branch.
+ *
+ * @module
+ */
+import { type HashKey, hashName } from "./name-hash.ts";
+import { DOT, MAX_NAME_LENGTH, NameList } from "./name-list.ts";
+import {
+  type BuildOptions,
+  buildTable,
+  readTable,
+  RECORD_HEADER,
+  type SniTable,
+} from "./sni-table.ts";
+
+/** What `indexOf` returns for a key that is not there. */
+export const NOT_HELD = -1;
+
+export class SniTrie {
+  readonly #table: SniTable;
+  readonly #starts: Uint32Array;
+  readonly #records: Uint8Array;
+  readonly #mask: number;
+  readonly #k0: number;
+  readonly #k1: number;
+
+  private constructor(table: SniTable) {
+    this.#table = table;
+    this.#starts = table.starts;
+    this.#records = table.records;
+    this.#mask = table.starts.length - 2;
+    this.#k0 = table.key[0];
+    this.#k1 = table.key[1];
+  }
+
+  /**
+   * Of a name that comes more than once the last entry counts.
+   * @throws {RangeError} more than 2^24 names, or than 2 GiB; a name that is none
+   */
+  static build(
+    names: NameList | Iterable<readonly [name: string, index: number]>,
+    options?: BuildOptions,
+  ): SniTrie {
+    return new SniTrie(
+      buildTable(names instanceof NameList ? names : NameList.from(names), options),
+    );
+  }
+
+  /**
+   * What `toBytes` gave, aliased (unless it lies at an odd address): it must not change any more.
+   * @throws {RangeError} bytes that could lead a lookup astray. Tell damage that leaves them well-formed by a checksum.
+   */
+  static fromBytes(bytes: Uint8Array): SniTrie {
+    return new SniTrie(readTable(bytes));
+  }
+
+  /** All of it, a view: to be written, or posted to another thread by its buffer. Holds the key of the hash. */
+  toBytes(): Uint8Array {
+    return this.#table.bytes;
+  }
+
+  /** Names, wildcards included. */
+  get size(): number {
+    return this.#table.count;
+  }
+
+  get hashKey(): HashKey {
+    return this.#table.key;
+  }
+
+  /**
+   * The index for the SNI bytes[start, end) as it came, in any case (policy §6.1): of the exact name, else of the
+   * wildcard for its first label, else undefined. Any bytes will do: time is bounded, nothing is thrown or allocated.
+   */
+  find(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number | undefined {
+    if (!isSearchable(bytes, start, end)) return undefined;
+    let index = this.indexOf(bytes, start, end, this.hash(bytes, start, end));
+    if (index === NOT_HELD) {
+      const dot = firstDot(bytes, start, end);
+      if (dot < end) index = this.indexOf(bytes, dot, end, this.hash(bytes, dot, end));
+    }
+    return index === NOT_HELD ? undefined : index;
+  }
+
+  /** Of a key: a name, or a wildcard from its dot on. */
+  hash(bytes: Uint8Array, start: number, end: number): number {
+    return hashName(bytes, start, end, this.#k0, this.#k1);
+  }
+
+  /** The index of this very key, whose hash it is; REMOVED for one kept as such; NOT_HELD. */
+  indexOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const records = this.#records;
+    const bucket = hash & this.#mask;
+    const stop = this.#starts[bucket + 1]!;
+    const length = end - start;
+    const tag = hash >>> 24;
+    for (let at = this.#starts[bucket]!; at < stop;) {
+      const held = records[at]!;
+      if (held === length && records[at + 1] === tag) {
+        const shift = at + RECORD_HEADER - start;
+        let i = start;
+        while (i < end && LOWER_CASE[bytes[i]!] === records[i + shift]) i++;
+        if (i === end) {
+          return (records[at + 2]! | (records[at + 3]! << 8) | (records[at + 4]! << 16) |
+            (records[at + 5]! << 24)) >>> 0;
+        }
+      }
+      at += RECORD_HEADER + held;
+    }
+    return NOT_HELD;
+  }
+
+  /** Every key with its index, in no order. `keys`, `start`, `end` as NameList.addKey takes them. */
+  forEach(visit: (keys: Uint8Array, start: number, end: number, index: number) => void): void {
+    const records = this.#records;
+    for (let at = 0; at < records.length;) {
+      const start = at + RECORD_HEADER;
+      const end = start + records[at]!;
+      const index = records[at + 2]! | (records[at + 3]! << 8) | (records[at + 4]! << 16) |
+        (records[at + 5]! << 24);
+      visit(records, start, end, index >>> 0);
+      at = end;
+    }
+  }
+}
+
+/** Could any name match? Not one that is empty, too long, or begins with a dot as the keys of wildcards do. */
+export function isSearchable(bytes: Uint8Array, start: number, end: number): boolean {
+  return end > start && end - start <= MAX_NAME_LENGTH && bytes[start] !== DOT;
+}
+
+/** `end` if there is none. */
+export function firstDot(bytes: Uint8Array, start: number, end: number): number {
+  let at = start;
+  while (at < end && bytes[at] !== DOT) at++;
+  return at;
+}
+
+const LOWER_CASE = Uint8Array.from(
+  { length: 256 },
+  (_, byte) => byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte,
+);
