@@ -3,12 +3,12 @@
  *
  * Folders are 0700 and files 0600, from the moment they exist. A file is written beside its place, synced, renamed, and
  * the folder synced, so a crash leaves the old value or the new one, and at worst a file with `~` in its name, which
- * no key can have.
+ * no key can have, and which is removed when the store is next opened an hour later or more.
  *
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
+import { link, lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
 import { checkKey, type Storage, StorageError, type StorageTrouble } from "./storage.ts";
@@ -24,6 +24,8 @@ export async function openFileStorage(folder: string): Promise<FileStorage> {
     await mkdir(root, { recursive: true, mode: 0o700 });
     const probe = `${root}/probe${temporarySuffix()}`;
     await writeNew(probe, new Uint8Array(1));
+    // The probe's time rather than our clock's: files are compared with a file.
+    await sweepAbandoned(root, (await stat(probe)).mtimeMs - ABANDONED_AFTER_MS);
     await rm(probe);
   } catch (error) {
     throw explainFileError("write to", root, error);
@@ -70,7 +72,25 @@ export class FileStorage implements Storage {
     }
   }
 
-  async put(key: string, value: Uint8Array): Promise<void> {
+  put(key: string, value: Uint8Array): Promise<void> {
+    return this.#write(key, value, (temporary, path) => rename(temporary, path));
+  }
+
+  create(key: string, value: Uint8Array): Promise<boolean> {
+    return this.#write(key, value, async (temporary, path) => {
+      const created = await placeNew(temporary, path);
+      // Where there are hard links it has two names now, or is not wanted.
+      await rm(temporary, { force: true });
+      return created;
+    });
+  }
+
+  /** @param place gives the temporary file, whole and on the disk, its place */
+  async #write<T>(
+    key: string,
+    value: Uint8Array,
+    place: (temporary: string, path: string) => Promise<T>,
+  ): Promise<T> {
     const path = this.#path(key);
     const temporary = dirname(path) + "/" + temporarySuffix();
     const bytes = Uint8Array.from(value);
@@ -82,8 +102,9 @@ export class FileStorage implements Storage {
         await this.#makeFolders(key);
         await writeNew(temporary, bytes);
       }
-      await rename(temporary, path);
+      const result = await place(temporary, path);
       await syncFolder(dirname(path));
+      return result;
     } catch (error) {
       await rm(temporary, { force: true }).catch(() => {});
       throw explainFileError("write", path, error);
@@ -153,6 +174,56 @@ async function writeNew(path: string, bytes: Uint8Array): Promise<void> {
     await file.close();
   }
 }
+
+/**
+ * A hard link appears at once, with all of its content, or not at all because there is something.
+ * Where there are no hard links (FAT, some network mounts) the last of two at the same moment wins.
+ */
+async function placeNew(temporary: string, path: string): Promise<boolean> {
+  try {
+    await link(temporary, path);
+    return true;
+  } catch (error) {
+    const code = codeOf(error);
+    if (code !== "EEXIST" && !NO_HARD_LINKS.has(code)) throw error;
+  }
+  const found = await lstat(path).catch((error: unknown) => {
+    if (codeOf(error) !== "ENOENT") throw error;
+  });
+  if (found?.isDirectory()) {
+    throw new StorageError("key is a folder", `Cannot write ${path}: ${IN_THE_WAY[1]}`);
+  }
+  if (found !== undefined) return false;
+  await rename(temporary, path);
+  return true;
+}
+
+const NO_HARD_LINKS: ReadonlySet<string> = new Set([
+  "EPERM",
+  "EACCES",
+  "ENOTSUP",
+  "EOPNOTSUPP",
+  "ENOSYS",
+]);
+
+/** Removes the temporary files that a crash left in `folder` and below, if they are older than `beforeMs`. */
+async function sweepAbandoned(folder: string, beforeMs: number): Promise<void> {
+  for (const entry of await readdir(folder, { withFileTypes: true })) {
+    const path = `${folder}/${entry.name}`;
+    try {
+      if (entry.isDirectory()) await sweepAbandoned(path, beforeMs);
+      else if (TEMPORARY.test(entry.name) && (await stat(path)).mtimeMs < beforeMs) await rm(path);
+    } catch (error) {
+      // Another process may have been faster; what cannot be looked at is told of when it is needed.
+      if (!UNSWEPT.has(codeOf(error))) throw error;
+    }
+  }
+}
+
+const TEMPORARY = /^(?:probe)?~[0-9a-f]{16}$/;
+/** Writing one takes milliseconds: nobody is at it any more. */
+const ABANDONED_AFTER_MS = 3600_000;
+const UNSWEPT: ReadonlySet<string> = new Set(["ENOENT", "EACCES", "EPERM"]);
 
 async function syncFolder(path: string): Promise<void> {
   if (process.platform === "win32") return; // a folder cannot be opened there

@@ -14,6 +14,8 @@
  * - `put` is durable: once its promise resolves the value survives a crash of the machine.
  * - A `get` that begins after a `put` resolved, in any process on the same store, sees that value or a later one.
  * - Of two puts at once one wins; there are no mixtures. Nothing here excludes others between a `get` and a `put`.
+ * - `create` is a `put` of which at most one succeeds, whoever tries, in any process on the same store: so two that
+ *   start at once on an empty store agree on what is kept. It never changes a value that is there.
  * - Values are secret: a backend shows them to nobody but its owner.
  * - Every method refuses a key that `checkKey` refuses, and rejects with a `StorageError`, nothing else.
  */
@@ -23,6 +25,9 @@ export interface Storage {
 
   /** Stores a copy of `value`; an older one is replaced. */
   put(key: string, value: Uint8Array): Promise<void>;
+
+  /** Stores a copy of `value` if there is none yet. False: there is one, and it stays. */
+  create(key: string, value: Uint8Array): Promise<boolean>;
 
   /** Nothing happens if there is no such key. Durable like `put`. */
   delete(key: string): Promise<void>;

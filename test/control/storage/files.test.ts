@@ -1,4 +1,4 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -85,6 +85,8 @@ test("a key where a folder lies is refused, not merged", async () => {
   await storage.put("a/b", one);
   await expect(storage.put("a", one)).rejects.toMatchObject({ trouble: "key is a folder" });
   await expect(storage.put("a/b/c", one)).rejects.toMatchObject({ trouble: "key is a folder" });
+  await expect(storage.create("a", one)).rejects.toMatchObject({ trouble: "key is a folder" });
+  await expect(storage.create("a/b/c", one)).rejects.toMatchObject({ trouble: "key is a folder" });
   expect(await storage.list("")).toEqual(["a/b"]);
 });
 
@@ -94,6 +96,34 @@ test("what a crash left half-written is no key", async () => {
   await writeFile(join(root, "a", "~0123456789abcdef"), "half");
   const storage = await openFileStorage(root);
   expect(await storage.list("")).toEqual([]);
+});
+
+test("what a crash left half-written is swept once it is an hour old, and nothing else is", async () => {
+  const root = await freshFolder();
+  await (await openFileStorage(root)).put("a/b/key", one);
+  const old = new Date(Date.now() - 2 * 3600_000);
+  const leave = async (path: string, isOld: boolean): Promise<void> => {
+    await writeFile(join(root, path), "half");
+    if (isOld) await utimes(join(root, path), old, old);
+  };
+  await utimes(join(root, "a/b/key"), old, old);
+  await leave("probe~0123456789abcdef", true);
+  await leave("a/b/~0123456789abcdef", true);
+  await leave("a/b/~fedcba9876543210", false);
+  await leave("a/~notes", true);
+  const storage = await openFileStorage(root);
+  expect((await readdir(root, { recursive: true })).sort()).toEqual(
+    ["a", "a/b", "a/b/key", "a/b/~fedcba9876543210", "a/~notes"],
+  );
+  expect(await storage.get("a/b/key")).toEqual(one);
+});
+
+test("acme 14.2: a created file is 0600 and leaves no temporary one", async () => {
+  const root = await freshFolder();
+  const storage = await openFileStorage(root);
+  await Promise.all([storage.create("a/key", one), storage.create("a/key", one)]);
+  expect(await modeOf(join(root, "a/key"))).toBe("600");
+  expect(await readdir(join(root, "a"))).toEqual(["key"]);
 });
 
 test("acme 14.9: safe names are Caddy's", () => {

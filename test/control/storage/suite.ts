@@ -34,6 +34,33 @@ export function storageSuite(backend: string, open: () => Promise<Storage>): voi
       expect(await storage.get("k")).toEqual(bytes("short"));
     });
 
+    test("creates what is not there, and leaves alone what is", async () => {
+      const storage = await open();
+      expect(await storage.create("new/a", bytes("first"))).toBe(true);
+      expect(await storage.create("new/a", bytes("second"))).toBe(false);
+      expect(await storage.get("new/a")).toEqual(bytes("first"));
+      await storage.put("b", bytes("put"));
+      expect(await storage.create("b", bytes("created"))).toBe(false);
+      expect(await storage.get("b")).toEqual(bytes("put"));
+      await storage.delete("b");
+      expect(await storage.create("b", bytes("created"))).toBe(true);
+      expect(await storage.get("b")).toEqual(bytes("created"));
+      expect(await storage.list("")).toEqual(["b", "new/a"]);
+    });
+
+    test("lets exactly one of many create a key, and shows everybody its value, whole", async () => {
+      const storage = await open();
+      const tries = Array.from({ length: 16 }, (_, n) => new Uint8Array(3000).fill(n));
+      const outcomes = await Promise.all(tries.map(async (value) => {
+        const created = await storage.create("k", value);
+        return { created, seen: await storage.get("k") };
+      }));
+      expect(outcomes.filter(({ created }) => created)).toHaveLength(1);
+      const winner = tries[outcomes.findIndex(({ created }) => created)];
+      for (const { seen } of outcomes) expect(seen).toEqual(winner);
+      expect(await storage.list("")).toEqual(["k"]);
+    });
+
     test("answers undefined for what is not there, wherever it is not", async () => {
       const storage = await open();
       await storage.put("a/b", bytes("1"));
@@ -118,6 +145,7 @@ export function storageSuite(backend: string, open: () => Promise<Storage>): voi
       const refusal = { name: "StorageError", trouble: "bad key" };
       await expect(storage.get(key)).rejects.toMatchObject(refusal);
       await expect(storage.put(key, bytes("1"))).rejects.toMatchObject(refusal);
+      await expect(storage.create(key, bytes("1"))).rejects.toMatchObject(refusal);
       await expect(storage.delete(key)).rejects.toMatchObject(refusal);
       if (key !== "") await expect(storage.list(key)).rejects.toMatchObject(refusal);
       expect(await storage.list("")).toEqual([]);
