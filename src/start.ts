@@ -92,7 +92,12 @@ export async function start(options: StartOptions): Promise<Running> {
     log,
     verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
   });
-  const httpsListeners = await bind((host, port) => edge.listen(host, port), options.https);
+  const stopApps = () => Promise.all([...apps.values()].map((app) => app.stop()));
+  const listen = (host: string, port: number) => edge.listen(host, port);
+  const httpsListeners = await bind(listen, options.https).catch(async (error: unknown) => {
+    await stopApps();
+    throw error;
+  });
   const redirect = new RedirectServer({
     snapshot: () => control.snapshot,
     httpsPort: () => httpsListeners[0]!.port,
@@ -115,7 +120,7 @@ export async function start(options: StartOptions): Promise<Running> {
       await Promise.all(httpListeners.map((listener) => listener.stop()));
       redirect.stop();
       await edge.stop();
-      await Promise.all([...apps.values()].map((app) => app.stop()));
+      await stopApps();
     },
   };
 }
