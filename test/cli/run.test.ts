@@ -32,8 +32,15 @@ function program(...args: string[]): Program {
 async function serve(...args: string[]) {
   const file = join(folder, `ready-${programs.length}.json`);
   const started = program(
-    ...["--https-port", "0", "--http-port", "0", "--data", join(folder, "data")],
-    ...["--ready-file", file, ...args],
+    "--https-port",
+    "0",
+    "--http-port",
+    "0",
+    "--data",
+    join(folder, "data"),
+    "--ready-file",
+    file,
+    ...args,
   );
   const ready = await whenReady(started, file);
   const port = (places: readonly string[]) => places[0]?.split(":").at(-1) ?? "";
@@ -134,7 +141,12 @@ test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port
   const { port } = holder.address() as { port: number };
   try {
     const ended = await program(
-      ...["--listen", "127.0.0.1", "--https-port", `${port}`, "--data", join(folder, "data")],
+      "--listen",
+      "127.0.0.1",
+      "--https-port",
+      `${port}`,
+      "--data",
+      join(folder, "data"),
     ).ended;
     expect(ended.code).toBe(1);
     expect(ended.stderr).toBe(
