@@ -113,6 +113,7 @@ function chooseTicket(
 ): Resumption | undefined {
   const tickets = config.tickets;
   if (tickets === undefined || !site.tickets || !hello.offersPskDheKe) return undefined;
+  if (site.clientAuth !== undefined) return undefined; // a ticket would stand for the certificate (policy §7.3)
   const count = Math.min(hello.pskCount, config.limits.maxPskIdentities);
   for (let index = 0; index < count; index++) {
     const ticket = tickets.open(hello.pskIdentity(index));

@@ -11,7 +11,7 @@ import { ContentType, HandshakeType, NamedGroup } from "../../../src/tls/wire/co
 import { type KeyKind, testCertificate } from "../../support/certificates.ts";
 import { Pair, type PairOptions } from "../../support/pair.ts";
 import { type Fed, recordsOf } from "../../support/raw-server.ts";
-import type { TestServer } from "../../support/server-config.ts";
+import { testCrypto, type TestServer } from "../../support/server-config.ts";
 
 export const DATA: Uint8Array = Uint8Array.of(1, 2, 3);
 
@@ -141,4 +141,75 @@ export async function restIn(state: HandshakeState): Promise<Pair> {
   await pair.until(() => pair.server.state === state);
   if (stopBefore !== undefined) await pair.until(() => stopped);
   return pair;
+}
+
+/** The secrets that a server logs, by label. */
+export class SecretLog {
+  readonly lines: string[] = [];
+  readonly add = (line: string): void => void this.lines.push(line);
+
+  /** The last one under that label. */
+  get(label: string): Uint8Array {
+    const line = this.lines.findLast((line) => line.startsWith(`${label} `));
+    return hexBytes(line!.split(" ")[2]!);
+  }
+}
+
+export function hexBytes(hex: string): Uint8Array {
+  return Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+}
+
+/** A record under a traffic secret of TLS_AES_128_GCM_SHA256, past all rules. */
+export function sealed(
+  secret: Uint8Array,
+  sequence: number,
+  type: number,
+  content: Uint8Array,
+): Uint8Array {
+  const key = expandLabel(secret, "key", 16);
+  const iv = expandLabel(secret, "iv", 12);
+  iv[11]! ^= sequence;
+  const record = new Uint8Array(5 + content.length + 1 + 16);
+  record.set([23, 3, 3, (record.length - 5) >> 8, record.length - 5]);
+  const inner = Uint8Array.of(...content, type);
+  testCrypto.aead("aes-128-gcm", key).seal(iv, record.slice(0, 5), inner, record, 5);
+  return record;
+}
+
+/** What such a record says. */
+export function opened(
+  secret: Uint8Array,
+  sequence: number,
+  fragment: Uint8Array,
+): { readonly type: number; readonly content: Uint8Array; readonly padding: number } {
+  const iv = expandLabel(secret, "iv", 12);
+  iv[11]! ^= sequence;
+  const header = Uint8Array.of(23, 3, 3, fragment.length >> 8, fragment.length);
+  const aead = testCrypto.aead("aes-128-gcm", expandLabel(secret, "key", 16));
+  const inner = aead.open(iv, header, fragment)?.slice();
+  if (inner === undefined) throw new Error("The record does not open");
+  const typeAt = inner.findLastIndex((byte) => byte !== 0);
+  return {
+    type: inner[typeAt]!,
+    content: inner.subarray(0, typeAt),
+    padding: inner.length - typeAt - 1,
+  };
+}
+
+/** Whole handshake messages that stand behind one another. */
+export function messagesOf(content: Uint8Array): Uint8Array[] {
+  const messages: Uint8Array[] = [];
+  for (let at = 0; at < content.length;) {
+    const end = at + 4 + (content[at + 1]! << 16) + (content[at + 2]! << 8) + content[at + 3]!;
+    messages.push(content.subarray(at, end));
+    at = end;
+  }
+  return messages;
+}
+
+/** HKDF-Expand-Label of at most one block of SHA-256, without context (RFC 9846 §7.1). */
+function expandLabel(secret: Uint8Array, label: string, length: number): Uint8Array {
+  const name = Array.from(`tls13 ${label}`, (character) => character.charCodeAt(0));
+  const info = Uint8Array.of(0, length, name.length, ...name, 0, 1);
+  return testCrypto.hmac("sha256", secret, info).slice(0, length);
 }
