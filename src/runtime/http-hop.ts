@@ -46,6 +46,11 @@ export class HttpHop<Tag extends object> implements HttpServer<Tag> {
     this.#serve = serve;
   }
 
+  /** Where it listens, on 127.0.0.1. */
+  get ports(): readonly number[] {
+    return this.#ports.map(({ port }) => port);
+  }
+
   async connect(tag: Tag, events: SocketEvents): Promise<Socket> {
     const hop = this.#ports.find((port) => port.connections < MAX_CONNECTIONS_PER_PORT) ??
       this.#listen();

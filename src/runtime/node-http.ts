@@ -74,6 +74,14 @@ class DecryptedStream extends Duplex {
     this.socket.whenRunning(done);
   }
 
+  /** Head and body of an answer come together; so they go on. */
+  override _writev(
+    chunks: readonly { readonly chunk: Buffer }[],
+    done: (error?: Error) => void,
+  ): void {
+    this._write(Buffer.concat(chunks.map(({ chunk }) => chunk)), "buffer", done);
+  }
+
   override _final(done: () => void): void {
     this.#events.end();
     done();

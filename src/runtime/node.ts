@@ -117,12 +117,19 @@ class NodeSocket implements Socket {
 
   write(bytes: Uint8Array, start: number, end: number): number {
     const handle = this.handle;
-    if (!handle.writable) return 0;
-    const taken = Math.min(end - start, MAX_QUEUED - handle.writableLength);
-    if (taken < end - start) this.short = true;
-    if (taken <= 0) return 0;
-    handle.write(Buffer.from(bytes.subarray(start, start + taken)));
-    return taken;
+    let at = start;
+    // As long as the kernel takes all at once there is room, and no "drain" would ever follow.
+    while (at < end && handle.writable) {
+      const room = MAX_QUEUED - handle.writableLength;
+      if (room <= 0) {
+        this.short = true;
+        break;
+      }
+      const piece = Math.min(end - at, room);
+      handle.write(Buffer.from(bytes.subarray(at, at + piece)));
+      at += piece;
+    }
+    return at - start;
   }
   pause(): void {
     this.handle.pause();

@@ -90,6 +90,21 @@ describe(`sockets of ${runtime.name}`, () => {
     client.destroy();
   });
 
+  it("send 20 MB from one buffer, by short writes and drains", async () => {
+    const all = pattern(20 * 1024 * 1024);
+    const listener = await serve((socket) => {
+      let at = 0;
+      const pump = (): void => {
+        at += socket.write(all, at, all.length);
+        if (at === all.length) socket.shutdown();
+      };
+      setTimeout(pump, 1);
+      return { data() {}, drain: pump, end() {}, close() {} };
+    });
+    const received = await readAll(net.connect(listener.port, "127.0.0.1"));
+    expect(Buffer.compare(received, all)).toBe(0);
+  });
+
   it("hold data back while paused, and lose none of it", async () => {
     let recorder: Recorder | undefined;
     const listener = await serve((socket) => {

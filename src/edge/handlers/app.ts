@@ -83,6 +83,8 @@ export class AppConnection implements HandlerConnection {
   #answered = true;
   /** Requests that the app has and has not answered. */
   #answering = 0;
+  /** An answer says Connection: close. Deno's server does not act on it. */
+  #endsAfterAnswer = false;
   /** The peer has ended: time until the next look whether all is answered. */
   #look: ReturnType<typeof setTimeout> | undefined;
   #moved = false;
@@ -97,7 +99,9 @@ export class AppConnection implements HandlerConnection {
   async answer(request: Request): Promise<Response> {
     this.#answering++;
     try {
-      return await this.#handler.answer(request, this.facts);
+      const response = await this.#handler.answer(request, this.facts);
+      if (response.headers.get("connection") === "close") this.#endsAfterAnswer = true;
+      return response;
     } finally {
       this.#answering--;
     }
@@ -150,6 +154,7 @@ export class AppConnection implements HandlerConnection {
     this.#moved = true;
     this.#answered = endsResponse(bytes);
     if (!this.#stream.write(bytes, 0, bytes.length)) this.#server?.pause();
+    if (this.#endsAfterAnswer && this.#answered) this.#finish();
   }
 
   serverDrained(): void {
