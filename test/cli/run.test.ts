@@ -1,3 +1,4 @@
+import { execFileSync } from "node:child_process";
 import { createServer } from "node:net";
 import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
@@ -117,6 +118,28 @@ respond = "two"
   expect(await get("x.many.example")).toBe("one");
   expect(await get("two.example")).toBe("two");
   await expect(get("three.example")).rejects.toThrow(/unrecognized name/);
+});
+
+test("policy 7.1: a site that verifies its clients serves those of its CA alone", async () => {
+  const at = (name: string) => join(folder, name);
+  const openssl = (line: string) =>
+    execFileSync("openssl", line.split(" "), { cwd: folder, stdio: "ignore" });
+  const fresh = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+  openssl(`req -x509 ${fresh} -days 2 -subj /CN=ca -keyout ca.key -out ca.pem`);
+  openssl(`req ${fresh} -subj /CN=client -keyout client.key -out client.csr`);
+  openssl("x509 -req -in client.csr -CA ca.pem -CAkey ca.key -days 2 -out client.pem");
+  openssl(`req -x509 ${fresh} -days 2 -subj /CN=client -keyout other.key -out other.pem`);
+  const toml = `[[site]]\nnames = ["localhost"]\nclient_auth = { ca = ["ca.pem"] }`;
+  await writeFile(at("sotto.toml"), toml);
+  const { ready, https } = await serve("--listen", "127.0.0.1");
+  const get = (...args: string[]) =>
+    curl("--cacert", ready.root, ...args, `https://localhost:${https}/connection.json`);
+  const facts = await get("--cert", at("client.pem"), "--key", at("client.key"));
+  expect(JSON.parse(facts)).toMatchObject({ "Client certificate": "verified" });
+  await expect(get()).rejects.toThrow(/certificate required/);
+  await expect(get("--cert", at("other.pem"), "--key", at("other.key"))).rejects.toThrow(
+    /unknown ca/i,
+  );
 });
 
 test("With ECH off the ready file says null", async () => {
