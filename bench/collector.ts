@@ -1,6 +1,6 @@
 /**
- * Loaded before a server whose memory is measured: a line on standard input asks for a full collection, a line on
- * standard output says that it is done. The server itself knows nothing of it.
+ * Loaded before a server whose memory is measured: SIGUSR2 asks for a full collection, a line on standard output says
+ * that it is done. The server itself knows nothing of it.
  *
  *     bun --preload ./bench/collector.ts …
  *     node --expose-gc --import ./bench/collector.ts …
@@ -15,14 +15,10 @@ const { Bun, gc } = globalThis as unknown as {
   readonly gc?: () => void;
 };
 
-function collect(): void {
+process.on("SIGUSR2", () => {
   for (let i = 0; i < 3; i++) { // finalizers of the first leave more for the next
     if (Bun !== undefined) Bun.gc(true);
     else gc?.();
   }
-}
-
-process.stdin.on("data", () => {
-  collect();
   process.stdout.write("collected\n");
 });

@@ -112,7 +112,7 @@ class Cell {
       "-n",
       String(connections),
       "-concurrency",
-      String(concurrency),
+      String(row.expect === "resumed" ? 1 : concurrency), // the ticket comes from the one before
       ...row.flags,
       ...(row.ech ? ["-ech", this.#clients.echFile] : []),
     ]);
@@ -140,7 +140,7 @@ async function check(
   for (const { server, row } of cells) {
     if (row.client !== "go" || !row.flags.includes("-get")) continue;
     const [answer] = await clients.get(server, [
-      ...row.flags.filter((flag) => flag !== "-get" && flag !== "-resume"),
+      ...row.flags.filter((flag) => !["-get", "-resume", "-renew"].includes(flag)),
       ...(row.ech ? ["-ech", clients.echFile] : []),
     ]);
     const is = {

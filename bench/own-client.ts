@@ -24,6 +24,8 @@ interface Flags {
   readonly concurrency: number;
   readonly get: boolean;
   readonly resume: boolean;
+  /** Each offers the newest ticket, for servers that take one once. */
+  readonly renew: boolean;
   readonly unknownId: boolean;
   readonly grease: boolean;
   readonly retryHello: boolean;
@@ -66,13 +68,20 @@ async function load(flags: Flags): Promise<OwnResult> {
   }
   let left = flags.count;
   const worker = async (): Promise<void> => {
-    while (left-- > 0) await once(flags, options, result);
+    while (left-- > 0) {
+      const session = (await once(flags, options, result))?.sessions[0];
+      if (flags.renew && session !== undefined) options = { ...options, sessions: [session] };
+    }
   };
   await Promise.all(Array.from({ length: flags.concurrency }, worker));
   return result;
 }
 
-async function once(flags: Flags, options: ClientOptions, result: OwnResult): Promise<void> {
+async function once(
+  flags: Flags,
+  options: ClientOptions,
+  result: OwnResult,
+): Promise<ClientConnection | undefined> {
   try {
     const connection = await open(flags, options);
     const { negotiated } = connection;
@@ -83,15 +92,17 @@ async function once(flags: Flags, options: ClientOptions, result: OwnResult): Pr
     if (negotiated.ech === "accepted") result.echAccepted++;
     if (negotiated.ech === "grease") result.grease++;
     if (negotiated.helloRetried) result.retried++;
+    return connection;
   } catch (error) {
     if (error instanceof ClientError && error.retryConfigs !== undefined && flags.unknownId) {
       result.ok++;
       result.rejected++;
-      return;
+      return undefined;
     }
     result.failed++;
     const text = String(error);
     result.errors[text] = (result.errors[text] ?? 0) + 1;
+    return undefined;
   }
 }
 
@@ -159,6 +170,7 @@ function parse(args: string[]): Flags {
       seconds: { type: "string" },
       get: { type: "boolean", default: false },
       resume: { type: "boolean", default: false },
+      renew: { type: "boolean", default: false },
       "unknown-id": { type: "boolean", default: false },
       grease: { type: "boolean", default: false },
       "retry-hello": { type: "boolean", default: false },
@@ -172,6 +184,7 @@ function parse(args: string[]): Flags {
     concurrency: Number(values.concurrency),
     get: values.get,
     resume: values.resume,
+    renew: values.renew,
     unknownId: values["unknown-id"],
     grease: values.grease,
     retryHello: values["retry-hello"],

@@ -62,15 +62,8 @@ export const ROWS: readonly Row[] = [
   },
   {
     ...plain,
-    id: "resumed, none",
-    flags: [...X25519, "-resume"],
-    against: "full, none",
-    expect: "resumed",
-  },
-  {
-    ...plain,
     id: "resumed, get",
-    flags: [...X25519, "-resume", "-get"],
+    flags: [...X25519, "-resume", "-renew", "-get"],
     against: "full, get",
     expect: "resumed",
   },

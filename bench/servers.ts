@@ -183,11 +183,11 @@ async function readyFile(path: string, program: Program): Promise<{
 
 async function collect(program: Program): Promise<void> {
   const done = nextLine(program, /^collected$/, 30_000);
-  program.child.stdin!.write("collect\n");
+  program.child.kill("SIGUSR2");
   await done;
 }
 
-/** Up to the program's name; with a collector that answers to standard input (collector.ts). */
+/** Up to the program's name; with a collector that a signal starts (collector.ts). */
 function commandOf(runtime: RuntimeName): string[] {
   const collector = join(import.meta.dirname, "collector.ts");
   const binary = runtimeBinary(runtime);

@@ -28,7 +28,8 @@ type loadResult struct {
 
 // Handshakes, as many as -n says or for as long as -seconds says.
 //
-// With -resume all but the first, which is not counted, offer the ticket of the first. With -unknown-id the config_id of
+// With -resume all but the first, which is not counted, offer the ticket of the first; with -renew too, each offers the
+// newest, for servers that take a ticket once (it comes with the reply, so that wants -get). With -unknown-id the config_id of
 // -ech is exchanged for one that the server does not hold: such a connection ends in a rejection, which counts as ok.
 func load(set *flag.FlagSet, args []string) error {
 	var c client
@@ -38,12 +39,16 @@ func load(set *flag.FlagSet, args []string) error {
 	rate := set.Float64("rate", 0, "start that many a second; 0: each as soon as the one before it is done")
 	concurrency := set.Int("concurrency", 1, "that many at a time")
 	withGet := set.Bool("get", false, "make a request over each, and time that too")
+	renew := set.Bool("renew", false, "with -resume: offer the newest ticket each time")
 	unknownID := set.Bool("unknown-id", false, "name a config_id that the server does not hold")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
 	if *count > 1_000_000 || *seconds > 600 || *concurrency > 256 {
 		return fmt.Errorf("bounds: -n 1,000,000, -seconds 600, -concurrency 256")
+	}
+	if *renew && *concurrency > 1 {
+		return fmt.Errorf("-renew wants one connection at a time")
 	}
 	if *unknownID {
 		if len(c.configList) < 7 {
@@ -56,7 +61,9 @@ func load(set *flag.FlagSet, args []string) error {
 		if _, err := c.get(c.name, "/"); err != nil {
 			return fmt.Errorf("for the ticket: %w", err)
 		}
-		c.sessions = frozen{c.sessions}
+		if !*renew {
+			c.sessions = frozen{c.sessions}
+		}
 	}
 
 	var mutex sync.Mutex

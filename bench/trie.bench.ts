@@ -1,0 +1,338 @@
+/**
+ * A million names: the SNI trie beside a JavaScript Map, on this runtime.
+ *
+ *     bun bench/trie.bench.ts [NAMES]
+ *
+ * The names are those of many customers, 10 to 30 bytes, a tenth of them wildcards. They are asked for in no order and
+ * in mixed case, from one packed buffer, as an SNI lies in the hello it came in: what is measured is the lookup with its
+ * cache misses and not how the bench keeps its questions. The Map has to make a string of the bytes first (row "Map,
+ * from bytes"); "Map, strings ready" is what it would cost were there such a string already, which nobody has.
+ *
+ * Build: CPU ms, the least of 5. Memory: bytes a name, what the collector holds after a collection where the runtime
+ * lets one be asked for. Lookups: ns; all questions are asked in batches of 10,000, each batch counts by the round that
+ * was least disturbed, and between two rounds of a batch come all the others, so the caches have forgotten it.
+ *
+ * @module
+ */
+import { foldNames, NameIndex } from "../src/snapshot/name-index.ts";
+import { NameList } from "../src/snapshot/name-list.ts";
+import { SniTrie } from "../src/snapshot/sni-trie.ts";
+
+export interface Row {
+  readonly what: string;
+  readonly unit: "ms" | "B a name" | "ns";
+  readonly trie: number;
+  /** undefined: there is nothing to compare. */
+  readonly map: number | undefined;
+}
+
+/** @param names how many */
+export async function run(names = 1_000_000, rounds = 9): Promise<Row[]> {
+  const all = makeNames(names);
+  const rows: Row[] = [];
+
+  const before = heapBytes();
+  const map = mapOf(all);
+  const mapBytes = heapBytes() - before;
+  const mapTimes: number[] = [];
+  const trieTimes: number[] = [];
+  for (let i = 0; i < 5; i++) {
+    trieTimes.push(cpuTime(() => trieOf(all)));
+    mapTimes.push(cpuTime(() => mapOf(all)));
+    await pause();
+  }
+  const trie = trieOf(all);
+  rows.push(
+    { what: "build, the first time", unit: "ms", trie: trieTimes[0]!, map: mapTimes[0]! },
+    { what: "build", unit: "ms", trie: Math.min(...trieTimes), map: Math.min(...mapTimes) },
+    {
+      what: "memory",
+      unit: "B a name",
+      trie: trie.toBytes().length / names,
+      map: (mapBytes + stringBytes(all)) / names,
+    },
+    {
+      what: "read back and checked",
+      unit: "ms",
+      trie: cpuTime(() => SniTrie.fromBytes(trie.toBytes())),
+      map: undefined,
+    },
+  );
+
+  const changed = new NameIndex(trie).withChanges(
+    Array.from({ length: 2048 }, (_, i) => ({ name: `new${i}.example`, index: i })),
+  );
+  for (const [kind, questions] of Object.entries(questionsAbout(all))) {
+    check(questions, trie, map);
+    const cells: Record<string, (from: number, to: number) => unknown> = {
+      trie: (from, to) => askTrie(trie, questions, from, to),
+      index: (from, to) => askTrie(changed, questions, from, to),
+      map: (from, to) => askMap(map, questions, from, to),
+      ready: (from, to) => askMapByStrings(map, questions, from, to),
+    };
+    const nanos: Record<string, number> = {};
+    for (const [name, cell] of Object.entries(cells)) {
+      nanos[name] = leastDisturbed(cell, rounds);
+      await pause();
+    }
+    rows.push(
+      { what: `${kind}; Map, from bytes`, unit: "ns", trie: nanos["trie"]!, map: nanos["map"]! },
+      {
+        what: `${kind}; Map, strings ready`,
+        unit: "ns",
+        trie: nanos["trie"]!,
+        map: nanos["ready"]!,
+      },
+      { what: `${kind}, 2,048 changes over it`, unit: "ns", trie: nanos["index"]!, map: undefined },
+    );
+  }
+  rows.push(...await changes(all, trie));
+  return rows;
+}
+
+/** Adding one name to 100,000, and folding. */
+async function changes(all: readonly string[], large: SniTrie): Promise<Row[]> {
+  const base = trieOf(all.slice(0, 100_000));
+  let index = new NameIndex(base);
+  const times: number[] = [];
+  for (let i = 0; i < 4000; i++) {
+    const change = [{ name: `added${i}.example.org`, index: i }];
+    times.push(cpuTime(() => index = index.withChanges(change)));
+    if (i % 100 === 0) await pause();
+  }
+  const sorted = times.toSorted((a, b) => a - b);
+  const row = (what: string, ms: number): Row => ({ what, unit: "ms", trie: ms, map: undefined });
+  return [
+    row("one name more over 100,000, 4,000 times: median", sorted[sorted.length >> 1]!),
+    row("  the slowest but one in a hundred", sorted[Math.floor(sorted.length * 0.99)]!),
+    row("  the slowest", sorted.at(-1)!),
+    row("fold 4,000 changes into 100,000", cpuTime(() => foldNames(base, index.overlay))),
+    row(
+      "fold none into all",
+      cpuTime(() => foldNames(large, new NameIndex(large).overlay)),
+    ),
+  ];
+}
+
+interface Questions {
+  readonly bytes: Uint8Array;
+  readonly ends: Uint32Array;
+  readonly strings: readonly string[];
+  /** What all lookups together find. */
+  readonly sum: number;
+}
+
+/** Enough of them that their records do not stay in the caches from round to round. */
+const QUESTIONS = 200_000;
+const BATCH = 10_000;
+
+/** ns per question. */
+function leastDisturbed(cell: (from: number, to: number) => unknown, rounds: number): number {
+  const least = new Float64Array(QUESTIONS / BATCH).fill(Infinity);
+  for (let round = 0; round < rounds; round++) {
+    for (let batch = 0; batch < least.length; batch++) {
+      const millis = time(() => cell(batch * BATCH, (batch + 1) * BATCH));
+      least[batch] = Math.min(least[batch]!, millis);
+    }
+  }
+  return least.reduce((sum, millis) => sum + millis) / QUESTIONS * 1e6;
+}
+
+function questionsAbout(all: readonly string[]): Record<string, Questions> {
+  const random = generator(7);
+  const exact = all.filter((name) => !name.startsWith("*"));
+  const wild = all.filter((name) => name.startsWith("*"));
+  const pick = (from: readonly string[]): string => from[random() % from.length]!;
+  const ask = (make: (i: number) => string): Questions =>
+    pack(Array.from({ length: QUESTIONS }, (_, i) => make(i)), all, random);
+  return {
+    "found": ask(() => pick(exact)),
+    "found by wildcard": ask(() => `${LABELS[random() % LABELS.length]!}${pick(wild).slice(1)}`),
+    "not found": ask((i) => `no-${(random() % 1e6).toString(36)}${i}.${pick(exact)}`),
+    "half and half": ask((i) => i % 2 === 0 ? pick(exact) : `x-${pick(exact)}`),
+  };
+}
+
+function pack(
+  strings: readonly string[],
+  all: readonly string[],
+  random: () => number,
+): Questions {
+  const map = mapOf(all);
+  let sum = 0;
+  const bytes: number[] = [];
+  const ends = new Uint32Array(strings.length);
+  for (const [i, text] of strings.entries()) {
+    sum += lookUp(map, text) ?? 1;
+    const inMixedCase = random() % 4 === 0;
+    for (let j = 0; j < text.length; j++) {
+      const code = text.charCodeAt(j);
+      const isUpper = inMixedCase && code >= 0x61 && code <= 0x7a && random() % 2 === 0;
+      bytes.push(isUpper ? code - 0x20 : code);
+    }
+    ends[i] = bytes.length;
+  }
+  return { bytes: Uint8Array.from(bytes), ends, strings, sum };
+}
+
+function askTrie(
+  trie: SniTrie | NameIndex,
+  { bytes, ends }: Questions,
+  from = 0,
+  to = QUESTIONS,
+): number {
+  let sum = 0;
+  let start = from === 0 ? 0 : ends[from - 1]!;
+  for (let i = from; i < to; i++) {
+    const end = ends[i]!;
+    sum += trie.find(bytes, start, end) ?? 1;
+    start = end;
+  }
+  return sum;
+}
+
+function askMap(
+  map: ReadonlyMap<string, number>,
+  { bytes, ends }: Questions,
+  from = 0,
+  to = QUESTIONS,
+): number {
+  let sum = 0;
+  let start = from === 0 ? 0 : ends[from - 1]!;
+  for (let i = from; i < to; i++) {
+    const end = ends[i]!;
+    let text = "";
+    for (let at = start; at < end; at++) {
+      const byte = bytes[at]!;
+      text += String.fromCharCode(byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte);
+    }
+    sum += lookUp(map, text) ?? 1;
+    start = end;
+  }
+  return sum;
+}
+
+function askMapByStrings(
+  map: ReadonlyMap<string, number>,
+  { strings }: Questions,
+  from = 0,
+  to = QUESTIONS,
+): number {
+  let sum = 0;
+  for (let i = from; i < to; i++) sum += lookUp(map, strings[i]!) ?? 1;
+  return sum;
+}
+
+function lookUp(map: ReadonlyMap<string, number>, text: string): number | undefined {
+  const exact = map.get(text);
+  if (exact !== undefined) return exact;
+  const dot = text.indexOf(".");
+  return dot > 0 ? map.get("*" + text.slice(dot)) : undefined;
+}
+
+function check(questions: Questions, trie: SniTrie, map: ReadonlyMap<string, number>): void {
+  const sums = [askTrie(trie, questions), askMap(map, questions), askMapByStrings(map, questions)];
+  if (sums.some((sum) => sum !== questions.sum)) {
+    throw new Error(`They do not agree: ${sums.join(", ")}`);
+  }
+}
+
+function trieOf(all: readonly string[]): SniTrie {
+  const names = new NameList();
+  for (let i = 0; i < all.length; i++) names.add(all[i]!, i);
+  return SniTrie.build(names);
+}
+
+function mapOf(all: readonly string[]): Map<string, number> {
+  const map = new Map<string, number>();
+  for (let i = 0; i < all.length; i++) map.set(all[i]!, i);
+  return map;
+}
+
+/** Different names of 10 to 30 bytes: customers' own domains, and tenants of a few platforms, in no order. */
+function makeNames(count: number): string[] {
+  const random = generator(1);
+  const names = new Set<string>();
+  while (names.size < count) {
+    const word = SYLLABLES[random() % 32]! + SYLLABLES[random() % 32]! + SYLLABLES[random() % 32]! +
+      (random() % 3 === 0 ? SYLLABLES[random() % 32]! : (random() % 4096).toString(36));
+    const kind = random() % 10;
+    const host = kind < 3
+      ? `${word}.${PLATFORMS[random() % PLATFORMS.length]!}`
+      : `${word}.${SUFFIXES[random() % SUFFIXES.length]!}`;
+    const name = kind === 9 ? `*.${host}` : kind > 6 ? `www.${host}` : host;
+    if (name.length >= 10 && name.length <= 30) names.add(copyOf(name));
+  }
+  return [...names];
+}
+
+/** A flat string of its own, as one that came from a file: not the rope that `+` makes. */
+function copyOf(text: string): string {
+  return JSON.parse(JSON.stringify(text)) as string;
+}
+
+/** What the strings would weigh as bytes alone: a lower bound. */
+function stringBytes(all: readonly string[]): number {
+  return all.reduce((sum, name) => sum + 16 + name.length, 0);
+}
+
+/** xorshift32: the same names on every runtime. */
+function generator(seed: number): () => number {
+  let state = seed * 0x9e3779b1 | 1;
+  return () => {
+    state ^= state << 13;
+    state ^= state >>> 17;
+    state ^= state << 5;
+    return state >>> 0;
+  };
+}
+
+function time(work: () => unknown): number {
+  const from = performance.now();
+  work();
+  return performance.now() - from;
+}
+
+/** Of all threads of this process, so the collector's as well. */
+function cpuTime(work: () => unknown): number {
+  const from = process.cpuUsage();
+  work();
+  const { user, system } = process.cpuUsage(from);
+  return (user + system) / 1000;
+}
+
+/** What the collector holds now, as far as the runtime tells; a collection first where it lets us. */
+function heapBytes(): number {
+  const { gc, Bun } = globalThis as { gc?: () => void; Bun?: { gc(force: boolean): void } };
+  Bun?.gc(true);
+  gc?.();
+  return process.memoryUsage().heapUsed;
+}
+
+function pause(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve)); // a server beside it would want to live
+}
+
+export function table(rows: readonly Row[]): string {
+  const line = (first: string, cells: readonly string[]): string =>
+    `| ${[first.padEnd(50), ...cells.map((cell) => cell.padStart(8))].join(" | ")} |`;
+  const show = (value: number | undefined): string =>
+    value === undefined ? "" : value.toFixed(value < 100 ? 2 : 0);
+  return [
+    line("", ["unit", "trie", "Map"]),
+    line("---", ["---", "---:", "---:"]),
+    ...rows.map(({ what, unit, trie, map }) => line(what, [unit, show(trie), show(map)])),
+  ].join("\n");
+}
+
+const LABELS = ["www", "shop", "api", "mail", "dev", "static", "m", "a-rather-long-label"];
+const PLATFORMS = ["myshop.example", "pages.example", "apps.example.net", "web.example"];
+const SUFFIXES = ["com", "com", "com", "net", "org", "de", "co.uk", "io", "fr", "com.br"];
+const SYLLABLES = ("ba be bo ca co da de do fa fi ga go ha in ka ko la le lo ma " +
+  "mi mo na ne no pa ra ri sa ta ti ve").split(" ");
+
+if (import.meta.main) {
+  const count = Number(process.argv[2] ?? 1_000_000);
+  console.log(`${process.argv0}, ${count} names`);
+  console.log(table(await run(count)));
+}
