@@ -105,6 +105,27 @@ describe(`sockets of ${runtime.name}`, () => {
     expect(Buffer.compare(received, all)).toBe(0);
   });
 
+  it("say that there is room even where the kernel took at once what was taken", async () => {
+    let recorder: Recorder | undefined;
+    const listener = await serve((socket) => (recorder = new Recorder(socket)));
+    const client = net.connect(listener.port, "127.0.0.1");
+    let read = 0;
+    client.on("data", (chunk) => read += chunk.length);
+    await until(() => recorder !== undefined);
+    const piece = pattern(300 * 1024);
+    // The kernel's buffer grows with use, and in the end takes a whole queue.
+    for (let round = 1; round <= 30; round++) {
+      let at = 0;
+      while (at < piece.length) {
+        const { drains } = recorder!;
+        at += recorder!.socket.write(piece, at, piece.length);
+        if (at < piece.length) await until(() => recorder!.drains > drains);
+      }
+      await until(() => read === round * piece.length);
+    }
+    client.destroy();
+  });
+
   it("hold data back while paused, and lose none of it", async () => {
     let recorder: Recorder | undefined;
     const listener = await serve((socket) => {
