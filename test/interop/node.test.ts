@@ -42,7 +42,7 @@ async function ask(name: string, options: tls.ConnectionOptions = {}): Promise<A
     let session: Buffer | undefined;
     socket.on("session", (ticket: Buffer) => session = ticket);
     const ended = once(socket, "end");
-    await once(socket, "secureConnect");
+    await Promise.race([once(socket, "secureConnect"), ended]);
     const group = socket.getEphemeralKeyInfo() as { name?: string } | null;
     const facts = {
       protocol: socket.getProtocol(),

@@ -83,10 +83,15 @@ export async function must(
   if (finished.code !== 0) {
     throw new Error(
       `${command} ${args.join(" ")}: ${finished.timedOut ? "timed out" : `code ${finished.code}`}` +
-        `\n${finished.stdout}\n${finished.stderr}`,
+        `\n${shortened(finished.stdout)}\n${shortened(finished.stderr)}`,
     );
   }
   return finished;
+}
+
+/** A message is to be read: the end of a long text is where the trouble stands. */
+function shortened(text: string): string {
+  return text.length <= 4000 ? text : `… ${text.slice(-4000)}`;
 }
 
 /**
