@@ -19,7 +19,7 @@ import type { Socket, SocketEvents } from "../runtime/runtime.ts";
 import type { Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientAuth, Refusal, SiteConfig } from "../tls/config.ts";
 import { ServerConnection } from "../tls/connection.ts";
-import { TlsError } from "../tls/error.ts";
+import { type Reason, TlsError } from "../tls/error.ts";
 import type {
   ClientVerdict,
   EchStatus,
@@ -202,7 +202,10 @@ export class Session implements SocketEvents, Output, Timed {
     void this.#hold(
       this.#host.sign(request),
       (signature) => this.#connection?.useSignature(signature),
-      () => this.#connection?.failSignature(),
+      () => {
+        this.#connection?.failSignature();
+        this.#lost("signer failed");
+      },
     );
   }
 
@@ -296,7 +299,7 @@ export class Session implements SocketEvents, Output, Timed {
         case Phase.Held:
           this.#host.counters.endedBy("holdTimeout");
           this.#connection!.fail("internal error");
-          return this.#lost();
+          return this.#lost("internal error");
         case Phase.Fresh:
           this.#phase = Phase.Open;
           this.#moved();
@@ -462,12 +465,13 @@ export class Session implements SocketEvents, Output, Timed {
     } catch {
       // broken altogether: then without the alert
     }
-    this.#lost();
+    this.#lost("internal error");
     this.#exception(error);
   }
 
   /** By our own fault; the connection has said so. */
-  #lost(): void {
+  #lost(reason: Reason): void {
+    this.#host.counters.error(new TlsError(reason), this.#connection?.ech);
     if (this.#phase < Phase.Fresh) this.#handshakeOver("broken");
     this.#linger(this.#host.limits.lingerBytes);
     this.#leaveHandler();

@@ -41,7 +41,7 @@ export class ManualClock implements Clock {
   advance(ms: number): void {
     for (let left = ms; left > 0; left -= SWEEP_MS) {
       this.#nowMs += Math.min(left, SWEEP_MS);
-      for (const tick of [...this.#ticks]) tick();
+      for (const tick of Array.from(this.#ticks)) tick();
     }
   }
 }

@@ -1,0 +1,128 @@
+import { expect, it } from "vitest";
+import { SessionFacts } from "../../src/edge/facts.ts";
+import type { Socket } from "../../src/runtime/runtime.ts";
+import { credentialFromPem } from "../../src/snapshot/credential.ts";
+import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
+import type { ClientAuth } from "../../src/tls/config.ts";
+import type { Negotiated } from "../../src/tls/output.ts";
+import { type KeyKind, testCertificate } from "../support/certificates.ts";
+import { testCrypto, testServer } from "../support/server-config.ts";
+
+const AUTH: ClientAuth = { mode: "require", authorities: [] };
+const base = await testServer();
+
+it("policy 8.5: serves the name of the hello, and another site's that the certificate covers", async () => {
+  const { a, b, snapshot } = await sites();
+  const facts = factsOf(a, snapshot, { serverName: "a.example" });
+  expect(facts.mayServe("a.example")).toBe(true);
+  expect(facts.mayServe("b.example")).toBe(true);
+  expect(facts.mayServe("c.example")).toBe(false); // a site, but not in the certificate
+  expect(facts.mayServe("d.example")).toBe(false); // in the certificate, but no site
+  expect(factsOf(b, snapshot, { serverName: "b.example" }).mayServe("a.example")).toBe(false);
+});
+
+it("policy 8.5: only what every certificate covers that the client may have been shown", async () => {
+  const { snapshot, two } = await sites();
+  const p256 = { serverName: "two.example", signatureScheme: 0x0403 };
+  const rsa = { serverName: "two.example", signatureScheme: 0x0804 };
+  expect(factsOf(two, snapshot, p256).mayServe("b.example")).toBe(true);
+  expect(factsOf(two, snapshot, rsa).mayServe("b.example")).toBe(false);
+  const resumed = { serverName: "two.example", signatureScheme: undefined, resumed: true };
+  expect(factsOf(two, snapshot, resumed).mayServe("b.example")).toBe(false);
+});
+
+it("policy 7.5: client authentication on either side allows no other site", async () => {
+  const { a, auth, snapshot } = await sites();
+  expect(factsOf(a, snapshot, { serverName: "a.example" }).mayServe("auth.example")).toBe(false);
+  const facts = factsOf(auth, snapshot, { serverName: "auth.example" });
+  expect(facts.mayServe("auth.example")).toBe(true);
+  expect(facts.mayServe("auth2.example")).toBe(true); // the same site: the same policy
+  expect(facts.mayServe("a.example")).toBe(false);
+});
+
+it("policy 7.6: without a name in the hello, client authentication allows nothing", async () => {
+  const { a, auth, snapshot } = await sites();
+  const unnamed = { serverName: undefined };
+  expect(factsOf(auth, snapshot, unnamed).mayServe("auth.example")).toBe(false);
+  expect(factsOf(a, snapshot, unnamed).mayServe("auth.example")).toBe(false);
+  expect(factsOf(a, snapshot, unnamed).mayServe("a.example")).toBe(true);
+  expect(factsOf(a, snapshot, unnamed).mayServe("127.0.0.1")).toBe(true);
+  expect(factsOf(a, snapshot, unnamed).mayServe("127.0.0.2")).toBe(false);
+});
+
+it("policy 8.3: the public name may serve nothing, not even itself", async () => {
+  const { pub, a, snapshot } = await sites();
+  const facts = factsOf(pub, snapshot, { serverName: "public.example" });
+  expect(facts.publicNameOnly).toBe(true);
+  expect(facts.mayServe("public.example")).toBe(false);
+  expect(facts.mayServe("a.example")).toBe(false);
+  expect(factsOf(a, snapshot, { serverName: "a.example" }).mayServe("public.example")).toBe(false);
+});
+
+it("takes no host for a name that is none", async () => {
+  const { a, snapshot } = await sites();
+  const facts = factsOf(a, snapshot, { serverName: "a.example" });
+  for (const host of ["", ".", "a b", "[", "::1]", "a.example/", "x@a.example"]) {
+    expect(facts.mayServe(host)).toBe(false);
+  }
+});
+
+async function sites() {
+  const a = await site(["a.example"], ["a.example", "b.example", "d.example", "auth.example"]);
+  const b = await site(["b.example"]);
+  const c = await site(["c.example"]);
+  const auth = await site(
+    ["auth.example", "auth2.example"],
+    ["auth.example", "auth2.example", "a.example"],
+    AUTH,
+  );
+  const pub = {
+    ...await site(["public.example"], ["public.example", "a.example"]),
+    publicNameOnly: true,
+  };
+  const two = {
+    ...await site(["two.example"]),
+    tls: {
+      ...base.site,
+      credentials: [
+        await credential(["two.example", "b.example"], "p256"),
+        await credential(["two.example"], "rsa"),
+      ],
+    },
+  };
+  const snapshot = new Snapshot({ server: base.config, sites: [a, b, c, auth, pub, two] });
+  return { a, b, c, auth, pub, two, snapshot };
+}
+
+async function site(
+  names: readonly string[],
+  covers: readonly string[] = names,
+  clientAuth?: ClientAuth,
+): Promise<Site> {
+  return {
+    names,
+    tls: { ...base.site, credentials: [await credential(covers, "p256")], clientAuth },
+    handler: { kind: "respond", text: "" },
+    publicNameOnly: false,
+  };
+}
+
+async function credential(names: readonly string[], kind: KeyKind) {
+  const { chainPem, keyPem } = await testCertificate({ names, kind });
+  return credentialFromPem(testCrypto, { id: names[0]!, certificatePem: chainPem, keyPem });
+}
+
+function factsOf(site: Site, snapshot: Snapshot, negotiated: Partial<Negotiated>): SessionFacts {
+  const socket = {
+    remoteAddress: "192.0.2.1",
+    remotePort: 1,
+    localAddress: "127.0.0.1",
+    localPort: 443,
+  } as Socket;
+  return new SessionFacts(
+    { signatureScheme: 0x0403, resumed: false, ...negotiated } as Negotiated,
+    socket,
+    site,
+    snapshot,
+  );
+}
