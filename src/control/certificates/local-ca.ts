@@ -1,19 +1,37 @@
 /**
  * The local CA (acme §12): certificates for names that no public CA may certify, and for a first try without any
- * set-up. A root for ten years, intermediates for a week, leaves for half a day, all P-256.
+ * set-up. A root for ten years, intermediates for a week, leaves for half a day, all P-256, renewed when a fifth of
+ * their life is left.
  *
- * The root's key is read only to sign an intermediate, then let go. Root roll-over and the installation into trust
- * stores are not here yet; a root is simply replaced once it has expired.
+ * A root that is due gets a successor, which issues from then on, and whose key it certifies: the cross certificate
+ * goes along in every chain, for clients that trust only the old root. So at any time every root that is valid
+ * verifies every chain:
+ *
+ *     leaf ◄─ intermediate ◄─ root-2                  for who trusts root-2
+ *                          ◄─ root-2-by-1 ◄─ root     for who trusts root; the first three are sent
+ *
+ * A wrong clock makes more of everything, and destroys nothing: roots and their keys stay for ever, the rest until
+ * `sweep` is told that the clock can be relied on. A root's key is read only to sign with it, then let go.
  *
  * @module
  */
-import { createPrivateKey, createPublicKey } from "node:crypto";
-import { type Certificate, certificatesFromPem, sameBytes } from "../../x509/certificate.ts";
+import { type Certificate, sameBytes } from "../../x509/certificate.ts";
 import { X509Error } from "../../x509/error.ts";
 import { qualifyName } from "../../x509/names.ts";
 import { encodePem } from "../../x509/pem.ts";
-import { safeSegment, type Storage } from "../storage/storage.ts";
-import { type CertificateWithKey, makeCertificate } from "./make.ts";
+import type { Storage } from "../storage/storage.ts";
+import {
+  type Authorities,
+  type Authority,
+  AuthorityStore,
+  isIssuedBy,
+  storageKeyOf,
+} from "./authorities.ts";
+import { LeafRecords } from "./leaf-records.ts";
+import { type CertificateWithKey, makeCertificate, makeKey, spkiOf } from "./make.ts";
+import { isValidAt, LOOK_EVERY_MS, needsRenewal, renewalTimeMs, type Validity } from "./renewal.ts";
+
+export { needsRenewal } from "./renewal.ts";
 
 export interface LocalCaOptions {
   readonly storage: Storage;
@@ -29,8 +47,25 @@ export interface IssuedCertificate {
   readonly keyPem: string;
 }
 
+/** A root of ours. */
+export interface LocalRoot {
+  readonly certificate: Certificate;
+  readonly pem: string;
+  /** Of the certificate in storage, with `storageKey` of it. */
+  readonly storageKey: string;
+}
+
+export interface Schedule<Leaf> {
+  /** Root, intermediate or what goes along with them: call `renew`. */
+  readonly authoritiesDue: boolean;
+  /** Those to be obtained anew. */
+  readonly leavesDue: readonly Leaf[];
+  /** When to ask again, and to call `renew` in any case: other processes renew, too. */
+  readonly nextLookMs: number;
+}
+
 /**
- * Loads the CA from storage, or makes it there.
+ * Loads the CA from storage, or makes it there. Processes that share the storage share the CA.
  *
  * @throws {StorageError} storage fails
  * @throws {X509Error} something under `pki/authorities/local/` cannot be read: the message names the key
@@ -41,48 +76,100 @@ export async function openLocalCa(options: LocalCaOptions): Promise<LocalCa> {
   return ca;
 }
 
+/** All roots in storage, oldest first; none is made. @throws as `openLocalCa` */
+export async function readLocalRoots(storage: Storage): Promise<LocalRoot[]> {
+  const { roots } = await new AuthorityStore(storage).load();
+  return roots.map(localRoot);
+}
+
+/** The one that issues at a time: the newest that is valid then. */
+export function currentRoot<R extends { readonly certificate: Certificate }>(
+  roots: readonly R[],
+  nowMs: number,
+): R | undefined {
+  return roots.findLast(({ certificate }) => isValidAt(certificate, nowMs));
+}
+
 export class LocalCa {
   readonly #storage: Storage;
+  readonly #store: AuthorityStore;
+  readonly #leaves: LeafRecords;
   readonly #now: () => number;
   readonly #name: string;
-  #root: Certificate | undefined;
-  #intermediate: CertificateWithKey | undefined;
-  /** One at a time: two at once would make two intermediates. */
+  #issuer: Issuer | undefined;
+  /** One at a time: two at once would make two of everything. */
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: LocalCaOptions) {
     this.#storage = options.storage;
+    this.#store = new AuthorityStore(options.storage);
+    this.#leaves = new LeafRecords(options.storage);
     this.#now = options.now;
     this.#name = options.name ?? "sotto Local Authority";
   }
 
-  /** For clients: `curl --cacert`, trust stores. */
+  /** For clients: `curl --cacert`, trust stores. The one that issues now. */
+  get root(): LocalRoot {
+    if (this.#issuer === undefined) throw new TypeError("Cannot read root before ready()");
+    return localRoot(this.#issuer.root);
+  }
+
   get rootPem(): string {
-    if (this.#root === undefined) throw new TypeError("Cannot read rootPem before ready()");
-    return encodePem("CERTIFICATE", this.#root.der);
+    return this.root.pem;
   }
 
   /** Sees to it that there is a root and an intermediate with some life left. */
   ready(): Promise<void> {
     return this.#inTurn(async () => {
-      await this.#currentIntermediate();
+      await this.#currentIssuer();
+    });
+  }
+
+  /** What is due by now. Looks at nothing but memory. */
+  schedule<Leaf extends Validity>(leaves: readonly Leaf[]): Schedule<Leaf> {
+    const nowMs = this.#now();
+    const changes = [this.#issuer?.untilMs ?? nowMs, ...leaves.map(renewalTimeMs)];
+    const ahead = changes.filter((ms) => ms > nowMs);
+    return {
+      authoritiesDue: !isCurrent(this.#issuer, nowMs),
+      leavesDue: leaves.filter((leaf) => needsRenewal(leaf, nowMs)),
+      nextLookMs: Math.min(nowMs + LOOK_EVERY_MS, ...ahead.map((ms) => ms + 1)),
+    };
+  }
+
+  /**
+   * Renews what is due of root and intermediate, after a look at what other processes have stored. True: chains are
+   * others from now on, so all leaves are to be obtained again.
+   *
+   * @throws as `openLocalCa`, and {X509Error} the root's key is missing or another one
+   */
+  renew(): Promise<boolean> {
+    return this.#inTurn(async () => {
+      const before = this.#issuer;
+      const { root, crossesPem, intermediate } = this.#issuer = await this.#findIssuer();
+      return before === undefined || before.crossesPem !== crossesPem ||
+        !sameBytes(before.root.certificate.der, root.certificate.der) ||
+        !sameBytes(before.intermediate.certificate.der, intermediate.certificate.der);
     });
   }
 
   /**
    * The certificate for these names: the stored one if it is still good, else a new one, which is stored.
    *
-   * @throws as `issue` and `openLocalCa`
+   * @throws as `issue` and `renew`
    */
   obtain(names: readonly string[]): Promise<IssuedCertificate> {
     return this.#inTurn(async () => {
       const sans = canonicalNames(names);
-      const key = `certificates/local/${safeSegment(sans[0]!)}.json`;
-      const stored = await this.#storedLeaf(key, sans);
-      if (stored !== undefined) return stored;
+      const issuer = await this.#currentIssuer();
+      const nowMs = this.#now();
+      for (const { certificate, intermediate, keyPem } of await this.#leaves.read(sans)) {
+        const isGood = !needsRenewal(certificate, nowMs) && isIssuedBy(certificate, intermediate) &&
+          isIssuedBy(intermediate, issuer.root.certificate) && isValidAt(intermediate, nowMs);
+        if (isGood) return { certificatePem: chainPem(issuer, certificate, intermediate), keyPem };
+      }
       const issued = await this.#issue(sans);
-      const record = { sans, certificate: issued.certificatePem, key: issued.keyPem };
-      await this.#storage.put(key, new TextEncoder().encode(JSON.stringify(record, undefined, 2)));
+      await this.#leaves.write(sans, issued.certificatePem, issued.keyPem);
       return issued;
     });
   }
@@ -96,128 +183,154 @@ export class LocalCa {
     return this.#inTurn(() => this.#issue(canonicalNames(names)));
   }
 
+  /**
+   * Erases intermediates and leaves that expired two weeks ago or earlier; never a root (acme §14.12).
+   *
+   * @param mayErase what `ClockWatch` says: with a clock that may be wrong nothing happens
+   */
+  sweep(mayErase: boolean): Promise<{ intermediates: number; leaves: number }> {
+    return this.#inTurn(async () => {
+      if (!mayErase) return { intermediates: 0, leaves: 0 };
+      const beforeMs = this.#now() - KEEP_EXPIRED_MS;
+      const isOfNoUse = ({ notAfterMs }: Certificate): boolean => notAfterMs < beforeMs;
+      return {
+        intermediates: await this.#store.eraseIntermediates(isOfNoUse),
+        leaves: await this.#leaves.erase(isOfNoUse),
+      };
+    });
+  }
+
   async #issue(names: readonly string[]): Promise<IssuedCertificate> {
-    const issuer = await this.#currentIntermediate();
+    const issuer = await this.#currentIssuer();
+    const keyPem = await makeKey();
     const leaf = await makeCertificate({
       kind: "leaf",
       names,
-      issuer,
-      ...this.#validity(LEAF_SECONDS, issuer.certificate),
+      spki: spkiOf(keyPem)!,
+      issuer: issuer.intermediate,
+      ...this.#validity(LEAF_SECONDS, issuer.intermediate.certificate),
     });
+    return { certificatePem: chainPem(issuer, leaf, issuer.intermediate.certificate), keyPem };
+  }
+
+  async #currentIssuer(): Promise<Issuer> {
+    if (!isCurrent(this.#issuer, this.#now())) this.#issuer = await this.#findIssuer();
+    return this.#issuer!;
+  }
+
+  /** From storage, else made. */
+  async #findIssuer(): Promise<Issuer> {
+    const nowMs = this.#now();
+    const stored = await this.#store.load();
+    const root = await this.#findRoot(stored.roots, nowMs);
+    const roots = stored.roots.some(({ generation }) => generation === root.generation)
+      ? stored.roots
+      : [...stored.roots, root];
+    const intermediate = await this.#findIntermediate(stored, root, nowMs);
+    const crosses = await this.#crosses(roots, nowMs);
     return {
-      certificatePem: encodePem("CERTIFICATE", leaf.certificate.der) +
-        encodePem("CERTIFICATE", issuer.certificate.der),
-      keyPem: leaf.keyPem,
+      root,
+      intermediate,
+      crossesPem: crosses.map((cross) => encodePem("CERTIFICATE", cross.der)).join(""),
+      ...constantAround(nowMs, [...roots, { certificate: intermediate.certificate }]),
     };
   }
 
-  /** In memory, else stored, else new; never one that is due. */
-  async #currentIntermediate(): Promise<CertificateWithKey> {
-    const nowMs = this.#now();
-    this.#root ??= await this.#readCertificate("root");
-    if (this.#root === undefined || this.#root.notAfterMs <= nowMs) {
-      this.#root = (await this.#makeRoot()).certificate;
-      this.#intermediate = undefined;
+  /** The newest that is valid, unless it is due. */
+  async #findRoot(roots: readonly Authority[], nowMs: number): Promise<Authority> {
+    const current = currentRoot(roots, nowMs);
+    if (current !== undefined) {
+      // Without its key no successor could be introduced to those who trust it.
+      const isDue = needsRenewal(current.certificate, nowMs);
+      if (!isDue || await this.#store.key(current) === undefined) return current;
     }
-    const current = this.#intermediate ?? await this.#readIntermediate(this.#root);
-    this.#intermediate = current !== undefined && !this.#isDue(current.certificate, nowMs)
-      ? current
-      : await this.#makeIntermediate(this.#root);
-    return this.#intermediate;
+    const made = await this.#store.create("root", roots, (keyPem, spki) =>
+      makeCertificate({
+        kind: "root",
+        subject: this.#rootSubject(current),
+        spki,
+        issuer: { certificate: undefined, keyPem },
+        ...this.#validity(ROOT_SECONDS),
+      }));
+    // Another process's, with another clock?
+    return isValidAt(made.certificate, nowMs) ? made : this.#findRoot([...roots, made], nowMs);
   }
 
-  /** An intermediate that ends with its root cannot be bettered by another. */
-  #isDue(intermediate: Certificate, nowMs: number): boolean {
-    const endsWithRoot = intermediate.notAfterMs === this.#root?.notAfterMs;
-    return endsWithRoot ? intermediate.notAfterMs <= nowMs : needsRenewal(intermediate, nowMs);
+  /**
+   * Under a root that limits what may be below it (Caddy's, which sotto can take over) only a self-issued certificate
+   * is not counted: one of the same name (RFC 5280 §6.1.4 (l)).
+   */
+  #rootSubject(predecessor: Authority | undefined): string | Uint8Array {
+    const year = new Date(this.#now()).getUTCFullYear();
+    return predecessor?.certificate.pathLength === undefined
+      ? `${this.#name} - ${year} ECC Root`
+      : predecessor.certificate.subject;
   }
 
-  async #makeRoot(): Promise<CertificateWithKey> {
-    const root = await makeCertificate({
-      kind: "root",
-      commonName: `${this.#name} - ${this.#year()} ECC Root`,
-      issuer: undefined,
-      ...this.#validity(ROOT_SECONDS),
-    });
-    await this.#write("root", root);
-    return root;
-  }
-
-  async #makeIntermediate(root: Certificate): Promise<CertificateWithKey> {
-    const keyPem = await this.#readKey("root");
-    if (keyPem === undefined || !keyFits(keyPem, root)) {
+  async #findIntermediate(
+    { intermediates }: Authorities,
+    root: Authority,
+    nowMs: number,
+  ): Promise<CertificateWithKey> {
+    for (const stored of intermediates.toReversed()) {
+      const { certificate } = stored;
+      if (needsRenewal(certificate, nowMs) || !isIssuedBy(certificate, root.certificate)) continue;
+      const keyPem = await this.#store.key(stored);
+      if (keyPem !== undefined) return { certificate, keyPem };
+    }
+    const rootKeyPem = await this.#store.key(root);
+    if (rootKeyPem === undefined) {
+      const where = storageKeyOf(root).replace(/\.crt$/, ".key");
       throw new X509Error(
-        `Cannot renew the local CA's intermediate: ${FOLDER}/root.key in ${this.#storage.description} is ` +
-          `${keyPem === undefined ? "missing" : "not the key of root.crt"}. Restore it, ` +
+        `Cannot renew the local CA's intermediate: ${where} in ${this.#storage.description} is missing or not the ` +
+          "key of the certificate beside it. Restore it, " +
           "or delete the folder: a new CA is made then, which clients must be told to trust",
       );
     }
-    const intermediate = await makeCertificate({
-      kind: "intermediate",
-      commonName: `${this.#name} - ECC Intermediate`,
-      issuer: { certificate: root, keyPem },
-      ...this.#validity(INTERMEDIATE_SECONDS, root),
-    });
-    await this.#write("intermediate", intermediate);
-    return intermediate;
+    const made = await this.#store.create(
+      "intermediate",
+      intermediates,
+      (_keyPem, spki) =>
+        makeCertificate({
+          kind: "intermediate",
+          subject: `${this.#name} - ECC Intermediate`,
+          spki,
+          issuer: { certificate: root.certificate, keyPem: rootKeyPem },
+          ...this.#validity(INTERMEDIATE_SECONDS, root.certificate),
+        }),
+    );
+    const keyPem = await this.#store.key(made);
+    return keyPem !== undefined && isValidAt(made.certificate, nowMs) &&
+        isIssuedBy(made.certificate, root.certificate)
+      ? { certificate: made.certificate, keyPem }
+      : this.#findIntermediate({ roots: [], intermediates: [...intermediates, made] }, root, nowMs);
   }
 
-  /** Undefined: none there, another root's, or a crash left it without its key. */
-  async #readIntermediate(root: Certificate): Promise<CertificateWithKey | undefined> {
-    const certificate = await this.#readCertificate("intermediate");
-    const keyPem = await this.#readKey("intermediate");
-    if (certificate === undefined || keyPem === undefined) return undefined;
-    return isIssuedBy(certificate, root) && keyFits(keyPem, certificate)
-      ? { certificate, keyPem }
-      : undefined;
-  }
-
-  async #storedLeaf(key: string, sans: readonly string[]): Promise<IssuedCertificate | undefined> {
-    const bytes = await this.#storage.get(key);
-    if (bytes === undefined) return undefined;
-    const { certificate: issuer } = await this.#currentIntermediate();
-    try {
-      const record: unknown = JSON.parse(new TextDecoder().decode(bytes));
-      if (!isLeafRecord(record) || record.sans.join() !== sans.join()) return undefined;
-      const [leaf] = certificatesFromPem(record.certificate);
-      const isGood = leaf !== undefined && isIssuedBy(leaf, issuer) && keyFits(record.key, leaf) &&
-        !needsRenewal(leaf, this.#now());
-      return isGood ? { certificatePem: record.certificate, keyPem: record.key } : undefined;
-    } catch {
-      return undefined; // it cannot be read: a new one costs nothing
+  /** From the newest valid root down, each certified by the one before it. */
+  async #crosses(roots: readonly Authority[], nowMs: number): Promise<Certificate[]> {
+    const [newest, ...older] = roots
+      .filter(({ certificate }) => isValidAt(certificate, nowMs)).toReversed();
+    const crosses: Certificate[] = [];
+    let above = newest!;
+    for (const root of older) {
+      const keyPem = await this.#store.key(root);
+      const cross = await this.#store.cross(
+        above,
+        root,
+        keyPem === undefined ? undefined : makeCross.bind(undefined, above.certificate, {
+          certificate: root.certificate,
+          keyPem,
+        }),
+      );
+      if (cross === undefined) break;
+      crosses.push(cross);
+      above = root;
     }
-  }
-
-  async #readCertificate(which: "root" | "intermediate"): Promise<Certificate | undefined> {
-    const key = `${FOLDER}/${which}.crt`;
-    const bytes = await this.#storage.get(key);
-    if (bytes === undefined) return undefined;
-    try {
-      const [certificate] = certificatesFromPem(new TextDecoder().decode(bytes));
-      if (certificate?.isCa !== true) throw new X509Error("it holds no CA certificate");
-      return certificate;
-    } catch (cause) {
-      if (!(cause instanceof X509Error)) throw cause;
-      const place = `${key} in ${this.#storage.description}`;
-      throw new X509Error(`Cannot use the local CA's ${place}: ${cause.message}`, { cause });
-    }
-  }
-
-  async #readKey(which: "root" | "intermediate"): Promise<string | undefined> {
-    const bytes = await this.#storage.get(`${FOLDER}/${which}.key`);
-    return bytes && new TextDecoder().decode(bytes);
-  }
-
-  /** The key first: a certificate without its key would look whole after a crash. */
-  async #write(which: "root" | "intermediate", made: CertificateWithKey): Promise<void> {
-    const encoder = new TextEncoder();
-    await this.#storage.put(`${FOLDER}/${which}.key`, encoder.encode(made.keyPem));
-    const pem = encodePem("CERTIFICATE", made.certificate.der);
-    await this.#storage.put(`${FOLDER}/${which}.crt`, encoder.encode(pem));
+    return crosses;
   }
 
   /** From a minute ago, for clients whose clocks are behind; never past the issuer's end or before its beginning. */
-  #validity(lifeSeconds: number, issuer?: Certificate) {
+  #validity(lifeSeconds: number, issuer?: Certificate): Validity {
     const nowMs = Math.floor(this.#now() / 1000) * 1000;
     const start = nowMs - 60_000;
     const end = nowMs + lifeSeconds * 1000;
@@ -227,10 +340,6 @@ export class LocalCa {
     };
   }
 
-  #year(): number {
-    return new Date(this.#now()).getUTCFullYear();
-  }
-
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(work);
     this.#queue = result.catch(() => {});
@@ -238,57 +347,78 @@ export class LocalCa {
   }
 }
 
-/** Less than a fifth of its life is left, or it has not begun (the clock was set back). */
-export function needsRenewal(
-  certificate: Pick<Certificate, "notBeforeMs" | "notAfterMs">,
+/** Another root's key and name, certified by `issuer` for as long as both are valid. */
+function makeCross(root: Certificate, issuer: CertificateWithKey): Promise<Certificate> {
+  return makeCertificate({
+    kind: "root",
+    subject: root.subject,
+    spki: root.spki,
+    ...(root.subjectKeyId && { subjectKeyId: root.subjectKeyId }),
+    issuer,
+    notBeforeMs: Math.max(root.notBeforeMs, issuer.certificate.notBeforeMs),
+    notAfterMs: Math.min(root.notAfterMs, issuer.certificate.notAfterMs),
+  });
+}
+
+/** What leaves are issued with. */
+interface Issuer {
+  readonly root: Authority;
+  readonly intermediate: CertificateWithKey;
+  /** Cross certificates, in the order of the chain. */
+  readonly crossesPem: string;
+  /** Between these two times, both included, nothing would be chosen otherwise. */
+  readonly sinceMs: number;
+  readonly untilMs: number;
+}
+
+function isCurrent(issuer: Issuer | undefined, nowMs: number): issuer is Issuer {
+  return issuer !== undefined && issuer.sinceMs <= nowMs && nowMs <= issuer.untilMs;
+}
+
+/** Validity and renewal change at certain times: the stretch between two of them that `nowMs` lies in. */
+function constantAround(
   nowMs: number,
-): boolean {
-  const { notBeforeMs, notAfterMs } = certificate;
-  return nowMs < notBeforeMs || notAfterMs - nowMs < 0.2 * (notAfterMs - notBeforeMs);
+  authorities: readonly { readonly certificate: Certificate }[],
+): Pick<Issuer, "sinceMs" | "untilMs"> {
+  let [sinceMs, untilMs] = [-Infinity, Infinity];
+  for (const { certificate } of authorities) {
+    // the first moment of the new state
+    const { notBeforeMs, notAfterMs } = certificate;
+    for (const change of [notBeforeMs, renewalTimeMs(certificate) + 1, notAfterMs]) {
+      if (change <= nowMs) sinceMs = Math.max(sinceMs, change);
+      else untilMs = Math.min(untilMs, change - 1);
+    }
+  }
+  return { sinceMs, untilMs };
+}
+
+function chainPem(issuer: Issuer, leaf: Certificate, intermediate: Certificate): string {
+  return encodePem("CERTIFICATE", leaf.der) + encodePem("CERTIFICATE", intermediate.der) +
+    issuer.crossesPem;
+}
+
+function localRoot(root: Authority): LocalRoot {
+  return {
+    certificate: root.certificate,
+    pem: encodePem("CERTIFICATE", root.certificate.der),
+    storageKey: storageKeyOf(root),
+  };
 }
 
 function canonicalNames(names: readonly string[]): string[] {
   if (names.length === 0) throw new X509Error("Cannot issue a certificate without a name");
-  return names.map((text) => {
+  const canonical = names.map((text) => {
     const qualified = qualifyName(text);
     if ("refused" in qualified) {
       throw new X509Error(`Cannot issue a certificate for "${text}": it ${qualified.refused}`);
     }
     return qualified.name;
   });
+  return [...new Set(canonical)];
 }
 
-/** By name and key identifier: our own store is trusted, its parts may only be of different age. */
-function isIssuedBy(certificate: Certificate, issuer: Certificate): boolean {
-  const { authorityKeyId } = certificate;
-  return sameBytes(certificate.issuer, issuer.subject) &&
-    (authorityKeyId === undefined || issuer.subjectKeyId === undefined ||
-      sameBytes(authorityKeyId, issuer.subjectKeyId));
-}
-
-function keyFits(keyPem: string, certificate: Certificate): boolean {
-  try {
-    const spki = createPublicKey(createPrivateKey(keyPem)).export({ format: "der", type: "spki" });
-    return sameBytes(spki, certificate.spki);
-  } catch {
-    return false;
-  }
-}
-
-interface LeafRecord {
-  readonly sans: readonly string[];
-  readonly certificate: string;
-  readonly key: string;
-}
-
-function isLeafRecord(value: unknown): value is LeafRecord {
-  return typeof value === "object" && value !== null &&
-    "sans" in value && Array.isArray(value.sans) &&
-    "certificate" in value && typeof value.certificate === "string" &&
-    "key" in value && typeof value.key === "string";
-}
-
-const FOLDER = "pki/authorities/local";
 const ROOT_SECONDS = 3600 * 86_400;
 const INTERMEDIATE_SECONDS = 7 * 86_400;
 const LEAF_SECONDS = 12 * 3600;
+/** acme §14.12. */
+const KEEP_EXPIRED_MS = 14 * 86_400_000;

@@ -1,6 +1,7 @@
+import { Buffer } from "node:buffer";
 import { execFileSync } from "node:child_process";
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
@@ -17,6 +18,7 @@ import {
   ExtendedKeyUsage,
   KeyUsage,
 } from "../../../src/x509/certificate.ts";
+import { importedRoot, verifyWithOpenssl } from "./openssl-verify.ts";
 
 const HOUR = 3_600_000;
 const DAY = 24 * HOUR;
@@ -41,23 +43,10 @@ const chainOf = (issued: IssuedCertificate): [Certificate, Certificate] => {
   return chain as [Certificate, Certificate];
 };
 
-/** OpenSSL's verdict on a chain for a name or address, at our clock. */
-function opensslVerify(rootPem: string, issued: IssuedCertificate, name: string): string {
-  const file = (leaf: string, content: string): string => {
-    writeFileSync(join(folder, leaf), content);
-    return join(folder, leaf);
-  };
-  const root = file("root.pem", rootPem);
-  const chain = file("chain.pem", issued.certificatePem);
-  const what = /[:]|^[0-9.]+$/.test(name) ? "-verify_ip" : "-verify_hostname";
-  const time = String(Math.floor(nowMs / 1000));
-  const options = ["-x509_strict", "-purpose", "sslserver", "-attime", time, what, name];
-  const files = ["-CAfile", root, "-no-CApath", "-untrusted", chain, chain];
-  return execFileSync("openssl", ["verify", ...options, ...files], {
-    encoding: "utf8",
-    stdio: "pipe",
-  });
-}
+const encodeHex = (bytes: Uint8Array): string => Buffer.from(bytes).toString("hex");
+
+const opensslVerify = (rootPem: string, issued: IssuedCertificate, name: string): string =>
+  verifyWithOpenssl(folder, { rootPem, chainPem: issued.certificatePem, name, nowMs });
 
 describe("acme 12: the local CA", () => {
   test("issues chains that OpenSSL takes for each of their names, and for no other", async () => {
@@ -97,7 +86,7 @@ describe("acme 12: the local CA", () => {
     const ca = await openLocalCa({ storage, now });
     const [root] = certificatesFromPem(ca.rootPem);
     const [leaf, intermediate] = chainOf(await ca.issue(["localhost", "10.1.2.3"]));
-    expect(root).toMatchObject({ isCa: true, pathLength: 1 });
+    expect(root).toMatchObject({ isCa: true, pathLength: undefined, unprocessed: [] });
     expect(intermediate).toMatchObject({ isCa: true, pathLength: 0, unprocessed: [] });
     expect((intermediate.keyUsage ?? 0) & KeyUsage.keyCertSign).toBe(KeyUsage.keyCertSign);
     expect(leaf).toMatchObject({
@@ -146,7 +135,7 @@ describe("acme 12: the local CA", () => {
     expect(opensslVerify(ca.rootPem, await ca.issue(["localhost"]), "localhost")).toContain("OK");
     nowMs += 7 * DAY;
     await expect(ca.issue(["localhost"])).rejects.toThrow(
-      /pki\/authorities\/local\/root\.key in files in .* is missing\. Restore it/,
+      /pki\/authorities\/local\/root\.key in files in .* is missing or not .*\. Restore it/,
     );
   });
 
@@ -165,27 +154,32 @@ describe("acme 12: the local CA", () => {
     expect(opensslVerify(ca.rootPem, await restarted.issue(["b.test"]), "b.test")).toContain("OK");
   });
 
-  test("12.2: clamps the intermediate and the leaf to the root's end", async () => {
-    const ca = await openLocalCa({ storage, now });
-    const end = certificatesFromPem(ca.rootPem)[0]!.notAfterMs;
-    nowMs = end - 2 * HOUR;
-    const [leaf, intermediate] = chainOf(await ca.issue(["localhost"]));
-    expect([leaf.notAfterMs, intermediate.notAfterMs]).toEqual([end, end]);
-    nowMs = end - HOUR;
-    expect(chainOf(await ca.issue(["localhost"]))[1].der).toEqual(intermediate.der);
-    nowMs = end + HOUR;
-    expect(opensslVerify((await reopened()).rootPem, await ca.issue(["localhost"]), "localhost"))
-      .toContain("OK");
-    async function reopened() {
-      await ca.ready();
-      return openLocalCa({ storage, now });
+  test("12.2: clamps the intermediate and the leaf to the root's end, and starts anew after it", async () => {
+    const imported = importedRoot(folder, 5);
+    for (const [name, pem] of Object.entries(imported)) {
+      await storage.put(`pki/authorities/local/root.${name}`, new TextEncoder().encode(pem));
     }
+    nowMs = Date.now() + 4.9 * DAY;
+    await storage.delete("pki/authorities/local/root.key"); // no successor can be introduced
+    await expect(openLocalCa({ storage, now })).rejects.toThrow("root.key");
+    nowMs = Date.now() + 1000;
+    await storage.put("pki/authorities/local/root.key", new TextEncoder().encode(imported.key));
+    const ca = await openLocalCa({ storage, now });
+    const end = ca.root.certificate.notAfterMs;
+    const [leaf, intermediate] = chainOf(await ca.issue(["localhost"]));
+    expect(intermediate.notAfterMs).toBe(end);
+    expect(leaf.notAfterMs).toBeLessThanOrEqual(end);
+    nowMs = end + HOUR;
+    const issued = await ca.issue(["localhost"]);
+    expect(ca.root.storageKey).toBe("pki/authorities/local/root-2.crt");
+    expect(chainOf(issued)).toHaveLength(2);
+    expect(opensslVerify(ca.rootPem, issued, "localhost")).toContain("OK");
   });
 
   test("obtains the stored leaf until it is due, and a new one for other names", async () => {
     const ca = await openLocalCa({ storage, now });
     const first = await ca.obtain(["LocalHost", "127.0.0.1"]);
-    expect(await storage.list("certificates")).toEqual(["certificates/local/localhost.json"]);
+    expect(await storage.list("certificates")).toHaveLength(1);
     nowMs += 9 * HOUR;
     const restarted = await openLocalCa({ storage, now });
     expect(await restarted.obtain(["localhost", "127.0.0.1"])).toEqual(first);
@@ -240,6 +234,125 @@ describe("acme 12: the local CA", () => {
     const ca = await openLocalCa({ storage, now });
     await expect(ca.issue([])).rejects.toThrow("without a name");
     await expect(ca.issue(["a..b"])).rejects.toThrow('"a..b": it has two dots in a row');
+  });
+});
+
+describe("policy 2: what the local CA is asked for", () => {
+  test.each([
+    ["localhost", "localhost"],
+    ["*.dev.localhost", "a.dev.localhost"],
+    ["intranet", "intranet"],
+    ["printer.local", "printer.local"],
+    ["db.internal", "db.internal"],
+    ["nas.home.arpa", "nas.home.arpa"],
+    ["a.test", "a.test"],
+    ["*.b.example", "x.b.example"],
+    ["c.invalid", "c.invalid"],
+    ["expyuzz4wqqyqhjn.onion", "expyuzz4wqqyqhjn.onion"],
+    ["Bücher.test", "xn--bcher-kva.test"],
+    ["127.0.0.1", "127.0.0.1"],
+    ["10.1.2.3", "10.1.2.3"],
+    ["100.64.0.1", "100.64.0.1"],
+    ["8.8.8.8", "8.8.8.8"],
+    ["::1", "::1"],
+    ["[fe80::1]", "fe80::1"],
+    ["FC00:0:0::7", "fc00::7"],
+    ["2001:db8::1", "2001:db8::1"],
+  ])("%s gets a certificate that OpenSSL takes for %s", async (asked, name) => {
+    const ca = await openLocalCa({ storage, now });
+    const issued = await ca.obtain([asked]);
+    expect(opensslVerify(ca.rootPem, issued, name)).toContain("OK");
+    const [leaf] = chainOf(issued);
+    expect([...leaf.dnsNames, ...leaf.ipAddresses]).toHaveLength(1);
+  });
+
+  test("*.localhost gets one that covers one label below it, for clients that take it", async () => {
+    const ca = await openLocalCa({ storage, now });
+    const [leaf] = chainOf(await ca.obtain(["*.localhost"]));
+    expect(leaf.dnsNames).toEqual(["*.localhost"]); // OpenSSL wants two labels behind a wildcard
+  });
+
+  test("the longest names there are have records, too", async () => {
+    const ca = await openLocalCa({ storage, now });
+    const long = `${"a".repeat(63)}.`.repeat(3) + "b".repeat(61);
+    for (const names of [[long], [`*.${long.slice(2)}`], [long, "::1"]]) {
+      const issued = await ca.obtain(names);
+      expect(await ca.obtain(names)).toEqual(issued);
+    }
+  });
+
+  test("each set of names has a record of its own, in whatever order and case it is asked for", async () => {
+    const ca = await openLocalCa({ storage, now });
+    const sets = [
+      ["localhost"],
+      ["localhost", "127.0.0.1"],
+      ["localhost", "::1"],
+      ["*.example.test"],
+      ["wildcard_.example.test"],
+      ["xn--bcher-kva.test"],
+      ["bcher-kva.test"],
+    ];
+    const first = [];
+    for (const names of sets) first.push(await ca.obtain(names));
+    const again = [];
+    for (const names of sets) again.push(await ca.obtain(names.toReversed()));
+    expect(again).toEqual(first);
+    expect(await ca.obtain(["LOCALHOST", "[::1]", "localhost"])).toEqual(first[2]);
+    expect(new Set(first.map(({ keyPem }) => keyPem)).size).toBe(sets.length);
+    expect(await storage.list("certificates")).toHaveLength(sets.length);
+    expect(await storage.list("certificates")).toContain("certificates/local/localhost.json");
+  });
+});
+
+describe("acme 12.5: several processes on one storage", () => {
+  test("agree on root, intermediate and chain when they start at once on an empty store", async () => {
+    for (let round = 0; round < 5; round++) {
+      const path = join(folder, `shared-${round}`);
+      const cas = await Promise.all(
+        Array.from(
+          { length: 4 },
+          async () => openLocalCa({ storage: await openFileStorage(path), now }),
+        ),
+      );
+      const issued = await Promise.all(cas.map((ca) => ca.issue(["localhost"])));
+      expect(new Set(cas.map((ca) => ca.rootPem)).size).toBe(1);
+      expect(new Set(issued.map((one) => encodeHex(chainOf(one)[1].der))).size).toBe(1);
+      expect(opensslVerify(cas[0]!.rootPem, issued[3]!, "localhost")).toContain("OK");
+      const shared = await openFileStorage(path);
+      expect(await shared.list("pki")).toHaveLength(4);
+    }
+  });
+
+  test("renew one root and one intermediate, and each goes on with the leaf that another stored", async () => {
+    const cas = [await openLocalCa({ storage, now }), await openLocalCa({ storage, now })] as const;
+    const before = await cas[0].obtain(["localhost"]);
+    nowMs += 3000 * DAY;
+    expect(await Promise.all(cas.map((ca) => ca.renew()))).toEqual([true, true]);
+    expect(cas[0].rootPem).toBe(cas[1].rootPem);
+    expect((await storage.list("pki")).filter((key) => key.includes("root"))).toEqual([
+      "pki/authorities/local/root-2-by-1.crt",
+      "pki/authorities/local/root-2.crt",
+      "pki/authorities/local/root-2.key",
+      "pki/authorities/local/root.crt",
+      "pki/authorities/local/root.key",
+    ]);
+    const issued = await cas[0].obtain(["localhost"]);
+    expect(issued).not.toEqual(before);
+    expect(await cas[1].obtain(["localhost"])).toEqual(issued);
+    expect(await Promise.all(cas.map((ca) => ca.renew()))).toEqual([false, false]);
+  });
+
+  test("take up a key that another left without its certificate", async () => {
+    const ca = await openLocalCa({ storage, now });
+    const key = await stored("pki/authorities/local/root.key");
+    for (const left of await storage.list("")) {
+      if (!left.endsWith("root.key")) await storage.delete(left);
+    }
+    const other = await openLocalCa({ storage, now });
+    expect(await stored("pki/authorities/local/root.key")).toBe(key);
+    expect(other.root.certificate.spki).toEqual(ca.root.certificate.spki);
+    const issued = await other.issue(["localhost"]);
+    expect(opensslVerify(other.rootPem, issued, "localhost")).toContain("OK");
   });
 });
 
