@@ -77,13 +77,16 @@ function sendHelloRetryRequest(
   link: Link,
 ): State {
   const { hello, status } = offer;
-  const { crypto, greaseHelloRetry } = link.config;
+  const { config } = link;
+  const { crypto } = config;
   transcript.update(hello.bytes);
   transcript.startOver();
 
   let ech: Uint8Array | undefined;
   if (offer.ech !== undefined) ech = new Uint8Array(8); // zero until it is known what it confirms
-  else if (greaseHelloRetry && status.outcome === "rejected") ech = crypto.random(8);
+  else if (config.greaseHelloRetry && config.ech !== undefined && status.outcome === "rejected") {
+    ech = crypto.random(8);
+  }
   scratch.reset();
   encodeHelloRetryRequest(scratch, {
     sessionId: hello.sessionId,
