@@ -29,7 +29,7 @@ export async function exchange(wanted: Wanted, nowMs: number, isResumed: boolean
   const run = new Exchange(socket, server, flags, nowMs, isResumed, (error) => failure ??= error);
   socket.on("data", (bytes) => run.receive(new Uint8Array(bytes)));
   socket.on("end", () => run.fin());
-  socket.on("error", (error) => failure ??= error);
+  socket.on("error", (error) => run.lost(error));
   socket.on("close", () => failure === undefined ? resolve() : reject(failure));
   await promise;
 }
@@ -45,8 +45,6 @@ class Exchange implements Output {
   readonly #isAsync: boolean;
   /** What has come while the connection waited for an answer of ours. */
   #unread: Uint8Array[] = [];
-  /** All but its first byte is held back until the peer has spoken (`-read-with-unfinished-write`). */
-  #held: Uint8Array[] | undefined;
   #failed = false;
   #finished = false;
   #peerClosed = false;
@@ -89,13 +87,14 @@ class Exchange implements Output {
     });
   }
 
+  /** The runner closes without reading all that it was sent, and TCP answers what is still to come with a reset. */
+  lost(error: Error): void {
+    const isEnd = this.#connection.isEstablished && !this.#flags.has("-check-close-notify");
+    if (!this.#failed && !this.#peerClosed && !isEnd) this.#onFailure(error);
+  }
+
   send(bytes: Uint8Array, start: number, end: number): void {
-    const copy = bytes.slice(start, end);
-    if (this.#held !== undefined) {
-      this.#held.push(copy);
-      return;
-    }
-    this.#socket.write(copy);
+    this.#socket.write(bytes.slice(start, end));
     this.#connection?.flushed();
   }
 
@@ -148,7 +147,7 @@ class Exchange implements Output {
     if (flags.has("-write-different-record-sizes")) {
       for (const size of RECORD_SIZES) this.#write(new Uint8Array(size).fill(0x42));
     }
-    if (flags.has("-shim-writes-first") || flags.has("-read-with-unfinished-write")) {
+    if (flags.has("-shim-writes-first")) {
       const text = flags.text("-shim-initial-write") ?? "hello";
       for (let i = flags.number("-repeat-shim-initial-write") ?? 1; i > 0; i--) {
         this.#write(new Uint8Array(Buffer.from(text, "latin1")));
@@ -156,14 +155,10 @@ class Exchange implements Output {
     }
     this.#connection.flushTickets();
     if (flags.has("-shim-shuts-down")) this.#connection.closeWrite();
-    if (flags.has("-read-with-unfinished-write")) queueMicrotask(() => this.#held = []);
   }
 
   plaintext(bytes: Uint8Array, start: number, end: number): void {
     if (this.#flags.has("-shim-shuts-down")) return;
-    const held = this.#held;
-    this.#held = undefined;
-    for (const one of held ?? []) this.send(one, 0, one.length);
     this.#write(bytes.slice(start, end).map((byte) => byte ^ 0xff));
   }
 
@@ -178,7 +173,7 @@ class Exchange implements Output {
     const { observed, site } = this.#server;
     const resumed = this.#isResumed && !flags.has("-expect-session-miss");
     const client = facts.client?.chain ?? [];
-    const same = (what: string, flag: string, actual: unknown) => {
+    const same = (what: string, flag: string, actual: number | undefined) => {
       const wanted = flags.number(flag);
       if (wanted !== undefined && wanted !== actual) {
         throw new Error(`${what}: ${actual}, expected ${wanted}`);
@@ -202,6 +197,9 @@ class Exchange implements Output {
       truth("certificate", client.length > 0, true);
     }
     truth("protocol", facts.alpn === site.alpn?.[0], true);
+    if (flags.has("-expect-no-server-name")) {
+      truth("server name", facts.serverName !== undefined, false);
+    }
     const serverName = flags.text("-expect-server-name");
     if (serverName !== undefined && serverName !== facts.serverName) {
       throw new Error(`server name: ${facts.serverName}, expected ${serverName}`);

@@ -96,10 +96,18 @@ const OF_CREDENTIAL: ReadonlySet<string> = new Set([
   "-signed-cert-timestamps",
 ]);
 
+/** Not the runner's: for its `-shim-extra-flags`. */
+const OURS = [
+  "-crypto", // a provider: "native", "noble"
+  "-flight-padding", // bytes
+];
+
 const VALUED: ReadonlySet<string> = new Set([
   ...OF_CREDENTIAL,
+  ...OURS,
   "-cipher", // lists of TLS 1.2: nothing to choose from
   "-curves",
+  "-advertise-npn", // of TLS 1.2, and so on: nothing in our answer may depend on it
   "-ech-is-retry-config",
   "-ech-server-config",
   "-ech-server-key",
@@ -108,6 +116,7 @@ const VALUED: ReadonlySet<string> = new Set([
   "-expect-cipher-aes",
   "-expect-cipher-no-aes",
   "-expect-curve-id",
+  "-expect-early-data-reason",
   "-expect-peer-cert-file",
   "-expect-peer-signature-algorithm",
   "-expect-selected-credential",
@@ -121,6 +130,8 @@ const VALUED: ReadonlySet<string> = new Set([
   "-max-version",
   "-min-version",
   "-port",
+  "-quic-transport-params",
+  "-quic-use-legacy-codepoint",
   "-read-size",
   "-repeat-shim-initial-write",
   "-resume-count",
@@ -128,6 +139,7 @@ const VALUED: ReadonlySet<string> = new Set([
   "-select-alpn",
   "-shim-id",
   "-shim-initial-write",
+  "-srtp-profiles",
   "-trust-cert",
   "-use-client-ca-list",
   "-verify-prefs",
@@ -138,7 +150,7 @@ const PLAIN: ReadonlySet<string> = new Set([
   "-check-close-notify",
   "-decline-alpn",
   "-decline-ocsp-callback",
-  "-enable-grease",
+  "-enable-early-data", // it is refused all the same
   "-enable-ocsp-stapling",
   "-enable-signed-cert-timestamps",
   "-expect-ech-accept",
@@ -146,6 +158,7 @@ const PLAIN: ReadonlySet<string> = new Set([
   "-expect-hrr",
   "-expect-no-hrr",
   "-expect-no-peer-cert",
+  "-expect-no-server-name",
   "-expect-no-session-id",
   "-expect-reject-early-data",
   "-expect-session-id",
@@ -154,7 +167,6 @@ const PLAIN: ReadonlySet<string> = new Set([
   "-export-traffic-secrets",
   "-fail-cert-callback",
   "-fail-ddos-callback",
-  "-fail-early-callback-ech-rewind",
   "-handshake-never-done",
   "-implicit-handshake",
   "-install-cert-compression-algs",
@@ -169,7 +181,6 @@ const PLAIN: ReadonlySet<string> = new Set([
   "-no-tls12",
   "-peek-then-read",
   "-permute-extensions",
-  "-read-with-unfinished-write",
   "-reject-alpn",
   "-renew-ticket",
   "-require-any-client-certificate",

@@ -5,7 +5,7 @@
 import { Buffer } from "node:buffer";
 import { randomBytes } from "node:crypto";
 import { readFileSync } from "node:fs";
-import { chooseCrypto } from "../../src/crypto/choose.ts";
+import { chooseCrypto, type ProviderName } from "../../src/crypto/choose.ts";
 import type { Crypto } from "../../src/crypto/crypto.ts";
 import type { ClientAuth, ServerConfig, SiteConfig } from "../../src/tls/config.ts";
 import { ServerCredential } from "../../src/tls/credential.ts";
@@ -49,7 +49,7 @@ export function serverOf(wanted: Wanted): Server {
     : [NamedGroup.X25519MLKEM768, NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1];
   const { compress, decompress } = compressionOf(flags);
   const config: ServerConfig = {
-    crypto: watched(observed),
+    crypto: watched(observed, flags.text("-crypto") as ProviderName | undefined),
     limits: {
       ...DEFAULT_LIMITS,
       maxCertificateMessage: flags.number("-max-cert-list") ?? DEFAULT_LIMITS.maxCertificateMessage,
@@ -58,12 +58,13 @@ export function serverOf(wanted: Wanted): Server {
     suites: [
       CipherSuite.TLS_AES_128_GCM_SHA256,
       CipherSuite.TLS_AES_256_GCM_SHA384,
-      CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+      // No KeyUpdate of ours ever comes under ChaCha20.
+      ...(flags.has("-key-update") ? [] : [CipherSuite.TLS_CHACHA20_POLY1305_SHA256]),
     ],
     groups,
     ech: echOf(flags),
-    tickets: flags.has("-no-ticket") ? undefined : ticketsOf(flags),
-    flightPadding: 0,
+    tickets: flags.has("-no-ticket") || flags.has("-skip-ticket") ? undefined : ticketKeys,
+    flightPadding: flags.number("-flight-padding") ?? 0,
     compress,
     decompress,
     readCertificate: readLeafKey,
@@ -79,7 +80,7 @@ export function serverOf(wanted: Wanted): Server {
   const site: SiteConfig = {
     policyId: clientAuth === undefined ? 1 : 2,
     credentials: credentialsOf(wanted, observed, slowKeys),
-    alpn: flags.has("-select-alpn") && !flags.has("-decline-alpn")
+    alpn: flags.text("-select-alpn") && !flags.has("-decline-alpn")
       ? [flags.text("-select-alpn")!]
       : undefined,
     groups,
@@ -91,13 +92,6 @@ export function serverOf(wanted: Wanted): Server {
 
 function isOurGroup(group: number): group is NamedGroup {
   return GROUP_NAMES.has(group);
-}
-
-/** `-skip-ticket` wants a ticket not to be known, as after a rotation. */
-function ticketsOf(flags: Flags): TicketKeys {
-  return flags.has("-skip-ticket")
-    ? new TicketKeys(crypto, [freshTicketKey(crypto, Date.now())], 86400)
-    : ticketKeys;
 }
 
 function echOf(flags: Flags): EchKeySet | undefined {
@@ -180,7 +174,9 @@ function compressionOf(flags: Flags): Pick<ServerConfig, "compress" | "decompres
     ? []
     : [one];
   return {
-    compress: new Map(algorithms.map((algorithm) => [algorithm, (bytes) => front(algorithm, bytes)])),
+    compress: new Map(
+      algorithms.map((algorithm) => [algorithm, (bytes) => front(algorithm, bytes)]),
+    ),
     decompress: new Map(
       algorithms.map((algorithm) => [algorithm, (bytes) => withoutFront(algorithm, bytes)]),
     ),
@@ -200,8 +196,8 @@ function withoutFront(algorithm: number, bytes: Uint8Array): Uint8Array {
   return bytes.subarray(ADDED.length);
 }
 
-function watched(observed: Observed): Crypto {
-  const crypto = chooseCrypto();
+function watched(observed: Observed, provider: ProviderName | undefined): Crypto {
+  const crypto = chooseCrypto(provider && { force: provider });
   const verify = crypto.verify.bind(crypto);
   crypto.verify = (scheme, spki, content, signature) => {
     observed.clientScheme = schemeCode(scheme);
