@@ -26,10 +26,18 @@ export class SessionFacts implements ConnectionFacts {
   readonly #site: Site;
   readonly #snapshot: Snapshot;
 
-  constructor(negotiated: Negotiated, socket: Socket, site: Site, snapshot: Snapshot) {
-    this.remoteAddress = socket.remoteAddress;
+  /** `source` is where the connection comes from, as far as limits tell sources apart. */
+  constructor(
+    negotiated: Negotiated,
+    socket: Socket,
+    source: string,
+    site: Site,
+    snapshot: Snapshot,
+  ) {
+    // Idle connections are many: their addresses are shared where they can be.
+    this.remoteAddress = source.includes(":") ? socket.remoteAddress : source;
     this.remotePort = socket.remotePort;
-    this.localAddress = socket.localAddress;
+    this.localAddress = shared(socket.localAddress);
     this.localPort = socket.localPort;
     this.cipherSuite = negotiated.cipherSuite;
     this.group = negotiated.group;
@@ -78,4 +86,15 @@ export class SessionFacts implements ConnectionFacts {
     return shown.length > 0 &&
       shown.every((credential) => credential instanceof SiteCredential && credential.covers(name));
   }
+}
+
+/** Our own addresses, few as they are, once each. */
+const LOCAL_ADDRESSES = new Map<string, string>();
+const MAX_LOCAL_ADDRESSES = 256;
+
+function shared(address: string): string {
+  const known = LOCAL_ADDRESSES.get(address);
+  if (known !== undefined) return known;
+  if (LOCAL_ADDRESSES.size < MAX_LOCAL_ADDRESSES) LOCAL_ADDRESSES.set(address, address);
+  return address;
 }

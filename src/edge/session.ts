@@ -226,8 +226,15 @@ export class Session implements SocketEvents, Output, Timed {
     this.#host.counters.handshake(negotiated);
     this.#phase = Phase.Fresh;
     this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.ticketDelayMs;
-    const facts = new SessionFacts(negotiated, this.#socket, this.#site!, this.#snapshot!);
-    this.#handler = this.#host.handlerOf(this.#site!).open(new SessionStream(this), facts);
+    const site = this.#site!;
+    const facts = new SessionFacts(
+      negotiated,
+      this.#socket,
+      this.source.key,
+      site,
+      this.#snapshot!,
+    );
+    this.#handler = this.#host.handlerOf(site).open(new SessionStream(this), facts);
   }
 
   plaintext(bytes: Uint8Array, start: number, end: number): void {

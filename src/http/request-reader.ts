@@ -40,6 +40,11 @@ export class RequestReader {
     this.#limits = limits;
   }
 
+  /** Nothing of a request has come, or it has been read whole. */
+  get isIdle(): boolean {
+    return this.#length === 0 && this.#head === undefined;
+  }
+
   /**
    * Reads from `bytes[start, end)`; the result is where it stopped: `end`, unless the sink said so earlier.
    * @throws {HttpError} the answer to give; nothing more can be read then

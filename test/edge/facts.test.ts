@@ -122,6 +122,7 @@ function factsOf(site: Site, snapshot: Snapshot, negotiated: Partial<Negotiated>
   return new SessionFacts(
     { signatureScheme: 0x0403, resumed: false, ...negotiated } as Negotiated,
     socket,
+    socket.remoteAddress,
     site,
     snapshot,
   );

@@ -61,7 +61,8 @@ class RespondConnection implements HandlerConnection, RequestSink {
   readonly #handler: RespondHandler;
   readonly #stream: Stream;
   readonly #facts: ConnectionFacts;
-  readonly #reader: RequestReader;
+  /** Undefined between two requests: idle connections are many. */
+  #reader: RequestReader | undefined;
   /** Where the body's next piece begins; undefined: no answer is under way. */
   #at: number | undefined;
   /** The stream wants no more just now. */
@@ -75,7 +76,6 @@ class RespondConnection implements HandlerConnection, RequestSink {
     this.#handler = handler;
     this.#stream = stream;
     this.#facts = facts;
-    this.#reader = new RequestReader(handler.limits);
   }
 
   data(bytes: Uint8Array, start: number, end: number): void {
@@ -143,7 +143,9 @@ class RespondConnection implements HandlerConnection, RequestSink {
 
   #read(bytes: Uint8Array, start: number, end: number): void {
     try {
+      this.#reader ??= new RequestReader(this.#handler.limits);
       const at = this.#reader.receive(bytes, start, end, this);
+      if (this.#reader.isIdle) this.#reader = undefined;
       if (at < end && !this.#ended) this.#keep(bytes, at, end);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
