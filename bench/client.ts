@@ -43,16 +43,9 @@ export interface GetResult {
 export class Clients {
   /** Path of the Go program; undefined: there is none. */
   readonly go: string | undefined;
-  readonly #echFile: string;
 
-  /** @param folder for what the clients are to read */
-  constructor(go: string | undefined, folder: string) {
+  constructor(go: string | undefined) {
     this.go = go;
-    this.#echFile = join(folder, "offered-ech");
-  }
-
-  get echFile(): string {
-    return this.#echFile;
   }
 
   async load(client: ClientName, server: Server, flags: readonly string[]): Promise<LoadResult> {

@@ -6,13 +6,11 @@
  *
  * @module
  */
-import { writeFileSync } from "node:fs";
-
 import { type Clients, type LoadResult } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
 import { type Row, ROWS, type Target, TARGETS } from "./rows.ts";
-import { native, ours, PAGE, type Server, type Setup, startServer } from "./servers.ts";
+import { ours, PAGE, reference, type Server, type Setup, startServer } from "./servers.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export interface HandshakeResult {
@@ -42,20 +40,20 @@ export async function measureHandshakes(
   const rows = chooseRows(options, clients);
   const servers: Server[] = [];
   try {
-    for (const subject of [ours(runtime), native(runtime)]) {
+    for (const subject of [ours(runtime, options), reference(runtime, options)]) {
       servers.push(await startServer(subject, setup));
     }
     const cells = servers.flatMap((server) =>
       rows.filter((row) => canDo(server, row)).map((row) => new Cell(server, row, clients))
     );
-    await check(servers, cells, clients);
+    await check(cells, clients);
     say(`${runtime}: all agree; warming up`);
     await warmUp(servers, cells, options);
     for (let round = 1; round <= options.rounds; round++) {
       for (const cell of shuffled(cells)) await cell.measure(options);
       say(`${runtime}: round ${round} of ${options.rounds}`);
     }
-    return results(runtime, rows, cells);
+    return results(runtime, rows, cells, servers);
   } finally {
     for (const server of servers) await server.stop();
   }
@@ -80,7 +78,7 @@ function byOwnClient(row: Row): Row | undefined {
 }
 
 function canDo(server: Server, row: Row): boolean {
-  return server.subject.kind === "ours" || (!row.ech && row.expect !== "grease");
+  return server.ech !== undefined || (!row.ech && row.expect !== "grease");
 }
 
 class Cell {
@@ -114,7 +112,7 @@ class Cell {
       "-concurrency",
       String(row.expect === "resumed" ? 1 : concurrency), // the ticket comes from the one before
       ...row.flags,
-      ...(row.ech ? ["-ech", this.#clients.echFile] : []),
+      ...(row.ech ? ["-ech", server.ech!] : []),
     ]);
     const as = row.expect === undefined ? result.ok : result[row.expect];
     if (result.ok !== connections || as !== connections) {
@@ -129,19 +127,12 @@ class Cell {
 }
 
 /** That every server does the same, before anything is timed. @throws {Error} one does not */
-async function check(
-  servers: readonly Server[],
-  cells: readonly Cell[],
-  clients: Clients,
-): Promise<void> {
-  for (const server of servers) {
-    if (server.ech !== undefined) writeFileSync(clients.echFile, server.ech);
-  }
+async function check(cells: readonly Cell[], clients: Clients): Promise<void> {
   for (const { server, row } of cells) {
     if (row.client !== "go" || !row.flags.includes("-get")) continue;
     const [answer] = await clients.get(server, [
       ...row.flags.filter((flag) => !["-get", "-resume", "-renew"].includes(flag)),
-      ...(row.ech ? ["-ech", clients.echFile] : []),
+      ...(row.ech ? ["-ech", server.ech!] : []),
     ]);
     const is = {
       version: answer?.version,
@@ -186,18 +177,21 @@ function results(
   runtime: RuntimeName,
   rows: readonly Row[],
   cells: readonly Cell[],
+  [our, their]: readonly Server[],
 ): HandshakeResult[] {
-  const microsOf = (isOurs: boolean, row: string | undefined): number[] | undefined =>
-    cells.find((cell) => (cell.server.subject.kind === "ours") === isOurs && cell.row.id === row)
-      ?.micros;
+  const microsOf = (server: Server | undefined, row: string | undefined): number[] | undefined =>
+    cells.find((cell) => cell.server === server && cell.row.id === row)?.micros;
   return rows.map((row) => {
-    const own = microsOf(true, row.id)!;
-    const other = microsOf(false, row.id);
-    const plain = microsOf(true, row.against);
-    const otherPlain = microsOf(false, row.against);
+    const own = microsOf(our, row.id)!;
+    const other = microsOf(their, row.id);
+    const plain = microsOf(our, row.against);
+    const otherPlain = microsOf(their, row.against);
     const toNative = other && estimateRatio(own, other);
     const toPlain = plain && estimateRatio(own, plain);
-    const target = TARGETS.find((target) => target.runtime === runtime && target.row === row.id);
+    const target = TARGETS.find((target) =>
+      target.runtime === runtime && target.row === row.id &&
+      (target.of === "plain" || their!.subject.kind !== "ours")
+    );
     const ratio = target?.of === "native" ? toNative : toPlain;
     return {
       runtime,

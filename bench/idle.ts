@@ -10,7 +10,7 @@ import type { Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { residentBytes } from "./processes.ts";
 import { IDLE_TARGETS } from "./rows.ts";
-import { native, ours, type Server, type Setup, startServer, type Subject } from "./servers.ts";
+import { ours, reference, type Server, type Setup, startServer, type Subject } from "./servers.ts";
 import { type Estimate, estimate } from "./statistics.ts";
 
 export interface IdleResult {
@@ -43,8 +43,8 @@ export async function measureIdle(
     }
     return estimate(values);
   };
-  const own = await kilobytes(ours(runtime));
-  const other = await kilobytes(native(runtime));
+  const own = await kilobytes(ours(runtime, options));
+  const other = await kilobytes(reference(runtime, options));
   const target = IDLE_TARGETS[runtime];
   return {
     runtime,

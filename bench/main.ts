@@ -30,7 +30,7 @@ import {
   readReport,
   writeReport,
 } from "./report.ts";
-import { installedRuntimes, makeSetup, native, removeSetup } from "./servers.ts";
+import { installedRuntimes, makeSetup, reference, removeSetup } from "./servers.ts";
 
 async function main(options: BenchOptions): Promise<void> {
   const before = options.compare === undefined
@@ -74,9 +74,9 @@ async function withServers(options: BenchOptions): Promise<Figure[]> {
     if (options.client === "go") throw new UsageError("--client go: Go is not installed");
     console.log("Load from sotto's own client; X25519MLKEM768 is left out.");
   }
-  const setup = await makeSetup(options.program);
+  const setup = await makeSetup();
   const runtimes = options.runtimes.length > 0 ? options.runtimes : installedRuntimes();
-  const clients = new Clients(go, setup.folder);
+  const clients = new Clients(go);
   const handshakes: HandshakeResult[] = [];
   const idle: IdleResult[] = [];
   try {
@@ -84,7 +84,9 @@ async function withServers(options: BenchOptions): Promise<Figure[]> {
       if (options.bench === "handshake") {
         const results = await measureHandshakes(runtime, options, setup, clients, progress);
         handshakes.push(...results);
-        console.log(`\n${runtime}\n\n${handshakeTable(results, native(runtime).label)}`);
+        console.log(
+          `\n${runtime}\n\n${handshakeTable(results, reference(runtime, options).label)}`,
+        );
       } else {
         idle.push(await measureIdle(runtime, options, setup, clients, progress));
       }

@@ -27,6 +27,8 @@ export interface BenchOptions {
   readonly client: "go" | "own" | undefined;
   /** The edge.ts to measure; undefined: this one. */
   readonly program: string | undefined;
+  /** An edge.ts to compare with, in place of the runtime's own server. */
+  readonly against: string | undefined;
   readonly json: string | undefined;
   readonly compare: string | undefined;
 }
@@ -51,6 +53,7 @@ export const USAGE = `npm run bench -- BENCH [options]
   --rows WORDS         only the rows whose names contain one of these words, by comma
   --client go|own      load client of handshake (default: go where it is installed)
   --program FILE       another edge.ts than the one of this folder
+  --against FILE       compare with that edge.ts in the same run, not with the runtime's own server
   --json FILE          write the results
   --compare FILE       show the change against such a file
 `;
@@ -84,6 +87,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
       ? undefined
       : oneOf("client", ["go", "own"] as const, values.client),
     program: values.program,
+    against: values.against,
     json: values.json,
     compare: values.compare,
   };
@@ -104,6 +108,7 @@ function parse(args: readonly string[]) {
         rows: { type: "string" },
         client: { type: "string" },
         program: { type: "string" },
+        against: { type: "string" },
         json: { type: "string" },
         compare: { type: "string" },
       },

@@ -6,7 +6,6 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
 import process from "node:process";
 import { parseArgs } from "node:util";
 
@@ -148,7 +147,7 @@ function clientOptions(flags: Flags): ClientOptions {
 }
 
 function configList(flags: Flags): Uint8Array {
-  const list = new Uint8Array(Buffer.from(readFileSync(flags.ech!, "latin1"), "base64"));
+  const list = new Uint8Array(Buffer.from(flags.ech!, "base64"));
   // ECHConfigList length (2), version (2), length (2), config_id
   if (flags.unknownId) list[6]! ^= 0xff;
   return list;

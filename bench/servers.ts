@@ -5,11 +5,11 @@
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { join, resolve } from "node:path";
 
 import { testCertificate, testRoot } from "../test/support/certificates.ts";
 import { nextLine, type Program, SERVER_CORE, start, stop } from "./processes.ts";
-import { type RuntimeName, RUNTIMES } from "./options.ts";
+import { type BenchOptions, type RuntimeName, RUNTIMES } from "./options.ts";
 
 export const NAME = "bench.localhost";
 export const PAGE = "the same page from everyone";
@@ -24,22 +24,37 @@ export interface Subject {
   readonly kind: "ours" | "listen" | "serve" | "https";
   /** What people call it. */
   readonly label: string;
+  /** Path of what is run. */
+  readonly program: string;
 }
 
-export function ours(runtime: RuntimeName): Subject {
-  return { id: `ours-${runtime}`, runtime, kind: "ours", label: "sotto" };
+export function ours(runtime: RuntimeName, { program }: BenchOptions): Subject {
+  return {
+    id: `ours-${runtime}`,
+    runtime,
+    kind: "ours",
+    label: "sotto",
+    program: program === undefined ? join(ROOT_FOLDER, "edge.ts") : resolve(program),
+  };
 }
 
-/** The runtime's own, that ours is compared with. */
-export function native(runtime: RuntimeName): Subject {
-  return NATIVE[runtime];
+/** What ours is compared with: the runtime's own server, or another sotto. */
+export function reference(runtime: RuntimeName, { against }: BenchOptions): Subject {
+  if (against === undefined) return NATIVE[runtime];
+  const program = resolve(against);
+  return { id: `other-${runtime}`, runtime, kind: "ours", label: "other", program };
 }
 
 const NATIVE: Record<RuntimeName, Subject> = {
-  bun: { id: "bun-listen", runtime: "bun", kind: "listen", label: "Bun.listen" },
-  deno: { id: "deno-serve", runtime: "deno", kind: "serve", label: "Deno.serve" },
-  node: { id: "node-https", runtime: "node", kind: "https", label: "node:https" },
+  bun: peer("bun", "listen", "Bun.listen"),
+  deno: peer("deno", "serve", "Deno.serve"),
+  node: peer("node", "https", "node:https"),
 };
+
+function peer(runtime: RuntimeName, kind: Subject["kind"], label: string): Subject {
+  const program = join(import.meta.dirname, "peers", `${runtime}-native.ts`);
+  return { id: `${runtime}-${kind}`, runtime, kind, label, program };
+}
 
 /** What all servers are given; in a folder that goes when the bench ends. */
 export interface Setup {
@@ -47,10 +62,9 @@ export interface Setup {
   readonly cert: string;
   readonly key: string;
   readonly root: string;
-  readonly program: string;
 }
 
-export async function makeSetup(program: string | undefined): Promise<Setup> {
+export async function makeSetup(): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), "sotto-bench-"));
   const certificate = await testCertificate({ kind: "p256", names: [NAME] });
   const root = await testRoot();
@@ -59,7 +73,6 @@ export async function makeSetup(program: string | undefined): Promise<Setup> {
     cert: join(folder, "cert.pem"),
     key: join(folder, "key.pem"),
     root: join(folder, "root.pem"),
-    program: program ?? join(ROOT_FOLDER, "edge.ts"),
   };
   await writeFile(setup.cert, certificate.chainPem);
   await writeFile(setup.key, certificate.keyPem, { mode: 0o600 });
@@ -87,26 +100,13 @@ export interface Server {
 
 /** @throws {Error} it does not come up; with what it said */
 export async function startServer(subject: Subject, setup: Setup): Promise<Server> {
-  const { kind, runtime } = subject;
-  return kind === "ours" ? await startOurs(subject, setup) : await startPeer(
-    subject,
-    start(
-      SERVER_CORE,
-      [
-        ...commandOf(runtime),
-        join(import.meta.dirname, "peers", `${runtime}-native.ts`),
-        kind,
-        setup.cert,
-        setup.key,
-        PAGE,
-      ],
-      ROOT_FOLDER,
-    ),
-    setup,
-  );
+  return await (subject.kind === "ours" ? startOurs : startPeer)(subject, setup);
 }
 
-async function startPeer(subject: Subject, program: Program, setup: Setup): Promise<Server> {
+async function startPeer(subject: Subject, setup: Setup): Promise<Server> {
+  const { kind } = subject;
+  const command = [...commandOf(subject), kind, setup.cert, setup.key, PAGE];
+  const program = start(SERVER_CORE, command, ROOT_FOLDER);
   const line = await nextLine(program, /^\{/, START_TIMEOUT_MS);
   const { pid, port } = JSON.parse(line) as { pid: number; port: number };
   return {
@@ -124,20 +124,19 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
   const base = join(setup.folder, subject.id);
   await writeFile(`${base}.toml`, configuration(setup));
   const files = ["--config", `${base}.toml`, "--data", `${base}-data`];
-  const command = [...commandOf(subject.runtime), setup.program, ...files, ...WHERE].concat(
-    ["--ready-file", `${base}.json`],
-  );
+  const ready = `${base}.json`;
+  const command = [...commandOf(subject), ...files, "--ready-file", ready, ...WHERE];
   const program = start(SERVER_CORE, command, ROOT_FOLDER);
-  const ready = await readyFile(`${base}.json`, program);
+  const facts = await whenReady(ready, program);
   const roots = `${base}-roots.pem`;
-  const both = await Promise.all([setup.root, ready.root].map((file) => readFile(file, "utf8")));
+  const both = await Promise.all([setup.root, facts.root].map((file) => readFile(file, "utf8")));
   await writeFile(roots, both.join("\n"));
   return {
     subject,
-    pid: ready.pid,
-    addr: ready.https[0]!,
+    pid: facts.pid,
+    addr: facts.https[0]!,
     root: roots,
-    ech: ready.ech?.configList,
+    ech: facts.ech?.configList,
     collect: () => collect(program),
     stop: () => stop(program),
   };
@@ -164,7 +163,7 @@ respond = "${PAGE}"
 `;
 }
 
-async function readyFile(path: string, program: Program): Promise<{
+async function whenReady(path: string, program: Program): Promise<{
   readonly pid: number;
   readonly https: readonly string[];
   readonly root: string;
@@ -187,17 +186,17 @@ async function collect(program: Program): Promise<void> {
   await done;
 }
 
-/** Up to the program's name; with a collector that a signal starts (collector.ts). */
-function commandOf(runtime: RuntimeName): string[] {
+/** The program with a collector before it that a signal starts (collector.ts). */
+function commandOf({ runtime, program }: Subject): string[] {
   const collector = join(import.meta.dirname, "collector.ts");
   const binary = runtimeBinary(runtime);
   switch (runtime) {
     case "bun":
-      return [binary, "--preload", collector];
+      return [binary, "--preload", collector, program];
     case "deno":
-      return [binary, "run", "-A", "--v8-flags=--expose-gc", "--preload", collector];
+      return [binary, "run", "-A", "--v8-flags=--expose-gc", "--preload", collector, program];
     case "node":
-      return [binary, "--expose-gc", "--import", collector];
+      return [binary, "--expose-gc", "--import", collector, program];
   }
 }
 

@@ -13,6 +13,7 @@ test("A bench by itself has the defaults", () => {
     rows: [],
     client: undefined,
     program: undefined,
+    against: undefined,
     json: undefined,
     compare: undefined,
   });
@@ -22,7 +23,7 @@ test("A bench by itself has the defaults", () => {
 test("Every option is read", () => {
   const args =
     "handshake --runtime bun,deno --rounds 30 --connections 100 --warm-up 2000 --concurrency 4 " +
-    "--rows full,ECH --client own --program ../other/edge.ts --json a.json --compare b.json";
+    "--rows full,ECH --client own --program ../other/edge.ts --against ../older/edge.ts --json a.json --compare b.json";
   expect(parseOptions(args.split(" "))).toEqual({
     bench: "handshake",
     runtimes: ["bun", "deno"],
@@ -33,6 +34,7 @@ test("Every option is read", () => {
     rows: ["full", "ECH"],
     client: "own",
     program: "../other/edge.ts",
+    against: "../older/edge.ts",
     json: "a.json",
     compare: "b.json",
   });
@@ -68,7 +70,7 @@ test("What is wrong is said with what is accepted", () => {
 test("The usage names every option", () => {
   for (
     const option of ["runtime", "rounds", "connections", "warm-up", "concurrency", "rows", "client"]
-      .concat(["program", "json", "compare"])
+      .concat(["program", "against", "json", "compare"])
   ) {
     expect(USAGE).toContain(`--${option} `);
   }
