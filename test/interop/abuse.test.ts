@@ -19,8 +19,6 @@ const SECONDS = IN_FULL ? 60 : 15;
 const QUIET_SECONDS = IN_FULL ? 15 : 8;
 const SCRIPT = join(import.meta.dirname, "support/test-server.ts");
 
-beforeAll(() => goClient(), 300_000);
-
 describe(`${SERVER} under connections that stop half-way`, () => {
   const ROUNDS = 5;
   const CONNECTIONS = 1_000;
@@ -167,7 +165,7 @@ function attacker(kind: string, server: RunningServer, args: readonly string[]):
   let said = "";
   const open = (async () => {
     const started = spawn(
-      await goClient(),
+      goClient(),
       words`flood -kind ${kind} -addr 127.0.0.1:${server.port}
       -root ${server.ready.root} ${args}`,
       { stdio: ["pipe", "pipe", "pipe"] },

@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { must, words } from "./support/run.ts";
 import { type RunningServer, SERVER, startServer } from "./support/server.ts";
-import { go, goClient } from "./support/tools.ts";
+import { go } from "./support/tools.ts";
 
 const TOML = `[[site]]
 names = ["echo.localhost"]
@@ -13,8 +13,8 @@ names = ["echo.localhost"]
 let server: RunningServer;
 beforeAll(async () => {
   const script = join(import.meta.dirname, "support/test-server.ts");
-  [server] = await Promise.all([startServer({ toml: TOML, script }), goClient()]);
-}, 300_000);
+  server = await startServer({ toml: TOML, script });
+});
 afterAll(() => server?.stop());
 
 const BYTES = 10_000_000;

@@ -4,12 +4,12 @@ import { staleConfigList } from "./support/ech.ts";
 import { words } from "./support/run.ts";
 import { SERVER } from "./support/server.ts";
 import { greeting, type InteropServer, startInteropServer } from "./support/site.ts";
-import { go, goClient } from "./support/tools.ts";
+import { go } from "./support/tools.ts";
 
 let server: InteropServer;
 beforeAll(async () => {
-  [server] = await Promise.all([startInteropServer(), goClient()]);
-}, 300_000);
+  server = await startInteropServer();
+});
 afterAll(() => server?.stop());
 
 /** What the Go client prints of one connection. */

@@ -3,7 +3,8 @@ import { defineConfig } from "vitest/config";
 // Real clients against the real program. The runtime that serves is SOTTO_SERVER: bun (default), deno or node.
 export default defineConfig({
   test: {
-    include: ["test/interop/**/*.test.ts", "test/e2e/**/*.test.ts"],
+    include: ["test/interop/**/*.test.ts"],
+    globalSetup: "test/interop/support/setup.ts",
     testTimeout: 60_000,
     hookTimeout: 120_000,
     // Latencies are measured: nothing beside them.

@@ -52,6 +52,12 @@ export interface RunningServer {
   stop(): Promise<void>;
 }
 
+/** None outlives the tests, however they end. */
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
 /** @throws {Error} with all that the server said, where it does not become ready in time */
 export async function startServer(options: ServerOptions): Promise<RunningServer> {
   const ownsFolder = options.folder === undefined;
@@ -70,11 +76,17 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
     stdio: "pipe",
     env: { ...process.env, SOTTO_DATA: undefined },
   });
+  running.add(child);
   let said = "";
   child.stdout.on("data", (chunk: Buffer) => said += chunk);
   child.stderr.on("data", (chunk: Buffer) => said += chunk);
   child.stdin.on("error", () => {});
-  const ended = new Promise<void>((done) => child.once("close", () => done()));
+  const ended = new Promise<void>((done) =>
+    child.once("close", () => {
+      running.delete(child);
+      done();
+    })
+  );
   let failedToStart: Error | undefined;
   child.once("error", (error) => failedToStart = error);
 

@@ -1,40 +1,32 @@
 /**
- * The clients that are not of the project: found, or built once, outside of the work tree.
+ * The clients beside OpenSSL and curl: built and installed outside of the work tree.
  *
  * A tool that is missing is a failure, not a skip: `.ci/run` installs what it needs.
  *
  * @module
  */
-import { existsSync, mkdirSync } from "node:fs";
+import { existsSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-import { jsonLines, PROJECT } from "./server.ts";
+import { jsonLines } from "./server.ts";
 import { must, type RunOptions } from "./run.ts";
 
-/** Holds what is built and installed for the tests. */
+/** Holds what is installed for the tests, and stays. */
 const CACHE = process.env["SOTTO_INTEROP_CACHE"] ?? join(tmpdir(), "sotto-interop-cache");
 
 const CURL_CFFI = "curl-cffi==0.17.0";
 
-let builtGo: Promise<string> | undefined;
-
-/** The path of the Go client. */
-export function goClient(): Promise<string> {
-  return builtGo ??= (async () => {
-    mkdirSync(CACHE, { recursive: true });
-    const path = join(CACHE, `go-client-${process.pid}`);
-    await must("go", ["build", "-o", path, "."], {
-      cwd: join(PROJECT, "test/interop/go"),
-      timeoutMs: 300_000,
-    });
-    return path;
-  })();
+/** The path of the Go client, which `setup.ts` built. */
+export function goClient(): string {
+  const path = process.env["SOTTO_GO_CLIENT"];
+  if (path === undefined) throw new Error("run the tests with their own vitest.config.ts");
+  return path;
 }
 
 /** Runs it and returns the JSON values that it prints. */
 export async function go<T>(args: readonly string[], options: RunOptions = {}): Promise<T[]> {
-  const finished = await must(await goClient(), args, { timeoutMs: 60_000, ...options });
+  const finished = await must(goClient(), args, { timeoutMs: 60_000, ...options });
   return jsonLines(finished.stdout) as T[];
 }
 
