@@ -410,6 +410,19 @@ describe("a first hello that is refused", () => {
     expectRefusal(fed, "excess handshake bytes", "unexpected_message");
   });
 
+  test.each([
+    ["HTTP", "GET / HTTP/1.0\r\n\r\n"],
+    ["a proxy's request", "CONNECT a.example:443 HTTP/1.0\r\n\r\n"],
+    ["SSLv2", "\x80\x2e\x01\x00\x02"],
+    ["garbage", "\xff\xfe\xfd\xfc\xfb\xfa"],
+    ["a version of another kind", "\x16\x17\x01\x00\x05"],
+  ])("tls13 1.1: %s is refused by its first bytes", async (_, text) => {
+    const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));
+    expectRefusal(feed(await testServer(), bytes), "not a TLS record", "unexpected_message");
+    const fed = feed(await testServer(), bytes.subarray(0, 2));
+    expectRefusal(fed, "not a TLS record", "unexpected_message");
+  });
+
   test("tls13 2.1: a fault of the hello alone comes before any name is asked for", async () => {
     const server = await testServer();
     for (const overrides of [{ versions: [0x0303] }, { without: [51] }, { alpn: [""] }]) {
