@@ -45,6 +45,7 @@ class BunRuntime implements Runtime {
       hostname: options.hostname,
       port: options.port,
       reusePort: options.reusePort ?? false,
+      ipv6Only: options.hostname.includes(":"),
       allowHalfOpen: true,
       socket: {
         ...HANDLERS,
@@ -191,6 +192,7 @@ interface Bun {
     hostname: string;
     port: number;
     reusePort: boolean;
+    ipv6Only: boolean;
     allowHalfOpen: boolean;
     socket: BunHandlers<Data>;
   }): { readonly port: number; stop(closeConnections: boolean): void };

@@ -213,6 +213,18 @@ describe(`sockets of ${runtime.name}`, () => {
     ).rejects.toMatchObject({ code: "EADDRNOTAVAIL" });
   });
 
+  it.skipIf(runtime.name === "deno")("take one port on :: and on 0.0.0.0", async () => {
+    // Deno cannot: it ignores ipv6Only.
+    const six = await runtime.listen({ hostname: "::", port: 0 }, (s) => new Recorder(s));
+    listeners.push(six);
+    const four = await runtime.listen(
+      { hostname: "0.0.0.0", port: six.port },
+      (s) => new Recorder(s),
+    );
+    listeners.push(four);
+    expect(four.port).toBe(six.port);
+  });
+
   it("connect, and say ECONNREFUSED where nobody listens", async () => {
     const listener = await serve(() => new Echo());
     const events = new Recorder();

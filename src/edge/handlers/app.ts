@@ -100,7 +100,9 @@ export class AppConnection implements HandlerConnection {
     this.#answering++;
     try {
       const response = await this.#handler.answer(request, this.facts);
-      if (response.headers.get("connection") === "close") this.#endsAfterAnswer = true;
+      if (response.headers.get("connection")?.toLowerCase() === "close") {
+        this.#endsAfterAnswer = true;
+      }
       return response;
     } finally {
       this.#answering--;
