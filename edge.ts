@@ -20,6 +20,12 @@ async function main(command: Command): Promise<void> {
       return await (await import("./src/cli/ech-list.ts")).echList(command);
     case "validate":
       return await (await import("./src/cli/validate.ts")).validate(command);
+    case "trust":
+      return await (await import("./src/cli/trust.ts")).trust(command);
+    case "untrust":
+      return await (await import("./src/cli/untrust.ts")).untrust(command);
+    case "root-cert":
+      return await (await import("./src/cli/root-cert.ts")).rootCert(command);
     case "version":
       return (await import("./src/cli/version.ts")).version();
     case "help":

@@ -58,6 +58,8 @@ const MAY_IMPORT: Record<string, Rule> = {
       "npm:reflect-metadata",
     ],
   },
+  // What has this machine trust a root: programs are run, certificates are only read.
+  trust: { any: ["x509/", "node:"], types: ["control/storage/storage.ts"] },
   admin: {
     any: ["control/", "snapshot/", "tls/", "npm:hono"],
     types: ["edge/handlers/handler.ts"],
@@ -69,6 +71,7 @@ const MAY_IMPORT: Record<string, Rule> = {
       "crypto/choose.ts",
       "edge/",
       "tls/",
+      "trust/",
       "x509/",
       "node:",
       "start.ts",
@@ -95,7 +98,7 @@ const NAMED_ONLY_IN: Record<string, readonly string[]> = {
   "crypto/native.ts": [],
   "crypto/noble.ts": [],
   "crypto/choose.ts": ["start.ts", "cli/ech-list.ts", "cli/validate.ts"],
-  "control/storage/files.ts": ["start.ts", "cli/ech-list.ts"],
+  "control/storage/files.ts": ["start.ts", "cli/ech-list.ts", "cli/local-roots.ts"],
 };
 
 const src = join(import.meta.dirname, "../src");

@@ -11,6 +11,9 @@ export type Command =
   | ({ readonly name: "run" } & RunArguments)
   | ({ readonly name: "ech list" } & CommonArguments)
   | ({ readonly name: "validate"; readonly limits: boolean } & CommonArguments)
+  | ({ readonly name: "trust" } & TrustArguments)
+  | ({ readonly name: "untrust" } & UntrustArguments)
+  | { readonly name: "root-cert"; readonly data: string | undefined }
   | { readonly name: "version" }
   | { readonly name: "help" };
 
@@ -32,6 +35,16 @@ export interface RunArguments extends CommonArguments {
   readonly keyLog: string | undefined;
 }
 
+export interface TrustArguments extends Pick<CommonArguments, "data"> {
+  /** Print what would be run, and do nothing. */
+  readonly dryRun: boolean;
+}
+
+export interface UntrustArguments extends TrustArguments {
+  /** A root certificate, PEM, where the data folder is gone; undefined: all roots in the data folder. */
+  readonly certificate: string | undefined;
+}
+
 /** The command line is wrong; the message says how it would be right. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
@@ -42,6 +55,9 @@ export const USAGE = `sotto: a TLS terminator that hides which of your sites is 
   edge.ts [run] [options]      serve
   edge.ts ech list [options]   print the ECHConfigList, in base64
   edge.ts validate [options]   check the configuration; --limits prints every limit
+  edge.ts trust [options]      have this machine trust the local CA's root; --dry-run only says how
+  edge.ts untrust [options]    have it forget that again; --cert FILE where the data folder is gone
+  edge.ts root-cert [options]  print the local CA's root, PEM
   edge.ts version              print the version
 
   --config FILE        configuration (default: sotto.toml, if there is one)
@@ -74,7 +90,21 @@ const run = {
 
 const validate = { ...common, limits: { type: "boolean" } } as const;
 
-const COMMANDS = ["run", "ech list", "validate", "version", "help"];
+const { data, help } = common;
+const rootCert = { data, help } as const;
+const trust = { ...rootCert, "dry-run": { type: "boolean" } } as const;
+const untrust = { ...trust, cert: { type: "string" } } as const;
+
+const COMMANDS = [
+  "run",
+  "ech list",
+  "validate",
+  "trust",
+  "untrust",
+  "root-cert",
+  "version",
+  "help",
+];
 
 /**
  * @param args what stands behind the program's name
@@ -101,6 +131,21 @@ export function parseCommandLine(args: readonly string[]): Command {
       const values = parse(rest, validate);
       if (values.help) return { name: "help" };
       return { name: "validate", ...files(values), limits: values.limits ?? false };
+    }
+    case "trust": {
+      const values = parse(rest, trust);
+      return values.help ? { name: "help" } : { name: "trust", ...trustArguments(values) };
+    }
+    case "untrust": {
+      const values = parse(rest, untrust);
+      if (values.help) return { name: "help" };
+      const certificate = given("cert", values.cert);
+      return { name: "untrust", ...trustArguments(values), certificate };
+    }
+    case "root-cert": {
+      const values = parse(rest, rootCert);
+      if (values.help) return { name: "help" };
+      return { name: "root-cert", data: given("data", values.data) };
     }
     case "version":
       parse(rest, {});
@@ -143,6 +188,10 @@ function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArgument
     log,
     keyLog: given("key-log", values["key-log"]),
   };
+}
+
+function trustArguments(values: ReturnType<typeof parse<typeof trust>>): TrustArguments {
+  return { data: given("data", values.data), dryRun: values["dry-run"] ?? false };
 }
 
 function port(option: string, text: string | undefined): number | undefined {

@@ -49,8 +49,22 @@ test("The other commands", () => {
     data: undefined,
     limits: true,
   });
+  expect(parseCommandLine(["trust", "--dry-run", "--data", "d"])).toEqual({
+    name: "trust",
+    data: "d",
+    dryRun: true,
+  });
+  expect(parseCommandLine(["untrust", "--cert", "root.crt"])).toEqual({
+    name: "untrust",
+    data: undefined,
+    dryRun: false,
+    certificate: "root.crt",
+  });
+  expect(parseCommandLine(["root-cert"])).toEqual({ name: "root-cert", data: undefined });
   expect(parseCommandLine(["version"])).toEqual({ name: "version" });
-  for (const args of [["help"], ["--help"], ["run", "-h"], ["ech", "list", "--help"]]) {
+  for (
+    const args of [["help"], ["--help"], ["run", "-h"], ["ech", "list", "--help"], ["trust", "-h"]]
+  ) {
     expect(parseCommandLine(args)).toEqual({ name: "help" });
   }
 });
@@ -58,7 +72,7 @@ test("The other commands", () => {
 test.each([
   [
     ["rum"],
-    'unknown command "rum", accepted: run, ech list, validate, version, help; did you mean "run"?',
+    'unknown command "rum", accepted: run, ech list, validate, trust, untrust, root-cert, version, help; did you mean "run"?',
   ],
   [["ech"], "ech wants a word behind it, accepted: list"],
   [["ech", "lst"], "ech wants a word behind it, accepted: list"],
