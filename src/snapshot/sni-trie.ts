@@ -16,7 +16,9 @@ import {
   buildTable,
   readTable,
   RECORD_HEADER,
+  signatureBit,
   type SniTable,
+  tagOf,
 } from "./sni-table.ts";
 
 /** What `indexOf` returns for a key that is not there. */
@@ -24,7 +26,7 @@ export const NOT_HELD = -1;
 
 export class SniTrie {
   readonly #table: SniTable;
-  readonly #starts: Uint32Array;
+  readonly #buckets: Uint32Array;
   readonly #records: Uint8Array;
   readonly #mask: number;
   readonly #k0: number;
@@ -32,9 +34,9 @@ export class SniTrie {
 
   private constructor(table: SniTable) {
     this.#table = table;
-    this.#starts = table.starts;
+    this.#buckets = table.buckets;
     this.#records = table.records;
-    this.#mask = table.starts.length - 2;
+    this.#mask = table.buckets.length / 2 - 2;
     this.#k0 = table.key[0];
     this.#k1 = table.key[1];
   }
@@ -95,12 +97,14 @@ export class SniTrie {
 
   /** The index of this very key, whose hash it is; REMOVED for one kept as such; NOT_HELD. */
   indexOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const buckets = this.#buckets;
+    const bucket = 2 * (hash & this.#mask);
+    if ((buckets[bucket + 1]! & signatureBit(hash)) === 0) return NOT_HELD;
     const records = this.#records;
-    const bucket = hash & this.#mask;
-    const stop = this.#starts[bucket + 1]!;
+    const stop = buckets[bucket + 2]!;
     const length = end - start;
-    const tag = hash >>> 24;
-    for (let at = this.#starts[bucket]!; at < stop;) {
+    const tag = tagOf(hash);
+    for (let at = buckets[bucket]!; at < stop;) {
       const held = records[at]!;
       if (held === length && records[at + 1] === tag) {
         const shift = at + RECORD_HEADER - start;
