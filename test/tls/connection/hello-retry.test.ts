@@ -295,6 +295,57 @@ describe("a PSK through a HelloRetryRequest", () => {
     expectEnd(pair, "incorrect binder", "decrypt_error", "plaintext");
   });
 
+  const identity = { identity: new Uint8Array(240).fill(7), obfuscatedAge: 0 };
+  const binder = new Uint8Array(32);
+  test.each(
+    [
+      ["no binder", ext.preSharedKey([identity], []), "vector too short", "decode_error"],
+      [
+        "a binder too many",
+        ext.preSharedKey([identity], [binder, binder]),
+        "identities and binders differ in number",
+        "illegal_parameter",
+      ],
+      [
+        "an identity too many",
+        ext.preSharedKey([identity, identity], [binder]),
+        "identities and binders differ in number",
+        "illegal_parameter",
+      ],
+    ] as const,
+  )("tls13 7: %s in the second hello", async (_, extension, reason, alert) => {
+    const pair = await resuming({ hooks: { beforeSend: replacingPsks(extension[1]) } });
+    expectEnd(pair, reason, alert, "plaintext");
+  });
+
+  test("tls13 7: a binder of another length in the second hello is decrypt_error", async () => {
+    const server = await testServer();
+    const [session] = await sessionsOf(server);
+    const offered = { identity: session!.ticket, obfuscatedAge: 0 };
+    for (const length of [0, 31, 33]) {
+      const extension = ext.preSharedKey([offered], [new Uint8Array(length)]);
+      const pair = await Pair.attempt({
+        server,
+        client: {
+          ...RETRIED,
+          sessions: [session!],
+          hooks: { beforeSend: replacingPsks(extension[1]) },
+        },
+      });
+      expectEnd(pair, "incorrect binder", "decrypt_error", "plaintext");
+    }
+  });
+
+  test("tls13 7: pre_shared_key before another extension in the second hello", async () => {
+    const pair = await resuming({
+      hooks: second((fields) => ({
+        ...fields,
+        extensions: [...fields.extensions!, [0x7777, DUMMY]],
+      })),
+    });
+    expectEnd(pair, "pre_shared_key is not last", "illegal_parameter", "plaintext");
+  });
+
   test("tls13 4.1: the first hello's binders are not looked at then", async () => {
     let hellos = 0;
     const pair = await resuming({

@@ -141,6 +141,12 @@ const rows: readonly Row[] = [
     "handshake_failure",
   ],
   [
+    "tls13 3: a P-256 key does not sign for another curve",
+    { signatureSchemes: [SignatureScheme.ecdsa_secp384r1_sha384, 0x0807, 0x0804] },
+    "no signature scheme in common",
+    "handshake_failure",
+  ],
+  [
     "tls13 2: no signature_algorithms",
     { without: [ExtensionType.signature_algorithms] },
     "missing signature_algorithms",
@@ -609,7 +615,9 @@ describe("what is chosen", () => {
       [["p256", "rsa"], [0x0804], 0x0804],
       [["p256", "p384"], [0x0503], 0x0503],
       [["p256", "ed25519"], [0x0807], 0x0807],
+      [["rsa"], [0x0805], 0x0805],
       [["rsa"], [0x0806], 0x0806],
+      [["p256", "p384"], [0x0603, 0x0503], 0x0503],
     ] as const,
   )("tls13 3: of %j for %j it is %i", async (credentials, signatureSchemes, scheme) => {
     const pair = await Pair.connect({ server: { credentials }, client: { signatureSchemes } });

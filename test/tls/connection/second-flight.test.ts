@@ -107,6 +107,33 @@ describe("Finished", () => {
     expect(pair.output.plaintextReceived.length).toBe(0);
   });
 
+  test("tls13 5: in one record with Certificate and CertificateVerify", async () => {
+    const secrets = new SecretLog();
+    const server = await testServer({ clientAuth: "require", server: { keyLog: secrets.add } });
+    const said: Uint8Array[] = [];
+    let records = 0;
+    const pair = await Pair.connect({
+      server,
+      client: {
+        suites: [0x1301],
+        certificate: await clientCertificate(),
+        hooks: {
+          beforeSend(message, type) {
+            if (type !== 1) said.push(message);
+            return message;
+          },
+          beforeRecord(record) {
+            if (record[0] !== 23 || ++records > 3) return record;
+            if (records < 3) return [];
+            return sealed(secrets.get("CLIENT_HANDSHAKE_TRAFFIC_SECRET"), 0, 22, joined(said));
+          },
+        },
+      },
+    });
+    expect(pair.negotiated?.client).toBeDefined();
+    await echo(pair);
+  });
+
   test("tls13 5: in clear is unexpected_message", async () => {
     const pair = await Pair.attempt({
       client: {
