@@ -14,6 +14,7 @@ export function report(
   running: Pick<Running, "runtime" | "crypto" | "https" | "http" | "httpTrouble" | "root" | "ech">,
   config: Config,
   program: string,
+  dataFolder: string,
 ): string {
   const { runtime, root, ech } = running;
   const port = Number(running.https[0]!.replace(/^.*:/, ""));
@@ -41,8 +42,8 @@ export function report(
     );
   }
   lines.push(
-    "Trust it on this machine (Debian, Ubuntu; browsers have stores of their own):",
-    `  sudo cp ${root} /usr/local/share/ca-certificates/sotto.crt && sudo update-ca-certificates`,
+    "Trust it on this machine (--dry-run only says how):",
+    `  ${program} trust --data ${dataFolder}`,
   );
   const missing = whatIsMissing(running, config, program);
   if (missing.length > 0) lines.push("Missing:", ...missing.map((text) => `  ${text}`));

@@ -37,7 +37,7 @@ export async function run(args: RunArguments): Promise<void> {
   const warnings = [data.warning, ...running.warnings].filter((text) => text !== undefined);
   for (const warning of warnings) log.event("warn", "warning", { what: warning });
   const program = programName(running.runtime.name, process.argv[1]);
-  process.stdout.write(report(running, config, program));
+  process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
   const signal = firstSignal();
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
