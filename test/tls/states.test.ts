@@ -115,7 +115,7 @@ async function inState(row: Row, message: Uint8Array): Promise<Pair> {
   await pair.handshake();
   if (row.stopBefore === undefined) {
     expect(pair.server.state).toBe(row.state);
-    await pair.client.records.queue(22, message);
+    pair.client.records.queue(22, message);
     await pair.client.records.flush();
     await pair.settle();
   }

@@ -1,7 +1,6 @@
 import { describe, expect, test } from "vitest";
 import { readdirSync, readFileSync } from "node:fs";
 import { join } from "node:path";
-import { ServerCredential } from "../../../src/tls/credential.ts";
 import { ALERT_FOR, type Reason, TlsError } from "../../../src/tls/error.ts";
 import { hello, plaintextRecords } from "../../support/hello-builder.ts";
 import { Pair } from "../../support/pair.ts";
@@ -16,6 +15,7 @@ import {
   flipped,
   HANDSHAKE_STATES,
   restIn,
+  signedBy,
 } from "./kit.ts";
 
 const BAD_KEY_UPDATE = Uint8Array.of(24, 0, 0, 1, 9);
@@ -48,11 +48,8 @@ describe("where an alert goes", () => {
     const server = await testServer();
     const [credential] = server.site.credentials;
     const cause = new Error("no key");
-    const broken = new ServerCredential({
-      ...credential!,
-      sign: () => {
-        throw cause;
-      },
+    const broken = signedBy(credential!, () => {
+      throw cause;
     });
     const pair = await Pair.attempt({
       server: { ...server, site: { ...server.site, credentials: [broken] } },

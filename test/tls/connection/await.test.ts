@@ -1,12 +1,11 @@
 import { describe, expect, test } from "vitest";
 import { ServerConnection } from "../../../src/tls/connection.ts";
-import { ServerCredential } from "../../../src/tls/credential.ts";
 import { hello, joined, plaintextRecords } from "../../support/hello-builder.ts";
 import { Pair, type PairOptions } from "../../support/pair.ts";
 import { recordsOf } from "../../support/raw-server.ts";
 import { RecordingOutput } from "../../support/recording-output.ts";
 import { START_MS, testServer } from "../../support/server-config.ts";
-import { clientCertificate, DATA, echo, sealed, SecretLog, sessionsOf } from "./kit.ts";
+import { clientCertificate, DATA, echo, sealed, SecretLog, sessionsOf, signedBy } from "./kit.ts";
 
 /** Signs as the server's own key would. */
 async function slow(options: PairOptions = {}) {
@@ -16,7 +15,7 @@ async function slow(options: PairOptions = {}) {
     ...quick,
     site: {
       ...quick.site,
-      credentials: [new ServerCredential({ ...credential!, sign: undefined })],
+      credentials: [signedBy(credential!, undefined)],
     },
   };
   const sign = (request: { scheme: number; content: Uint8Array }) =>

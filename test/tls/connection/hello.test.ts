@@ -19,7 +19,7 @@ import {
 } from "../../support/hello-builder.ts";
 import { Pair } from "../../support/pair.ts";
 import { feed } from "../../support/raw-server.ts";
-import { testServer } from "../../support/server-config.ts";
+import { testCrypto, testServer } from "../../support/server-config.ts";
 import { echo, expectRefusal, firstMessage } from "./kit.ts";
 
 const { x25519, secp256r1, secp384r1, secp521r1, X25519MLKEM768 } = NamedGroup;
@@ -499,6 +499,15 @@ describe("a first hello that is taken", () => {
     ["tls13 2: with versions in any order and unknown ones", {
       versions: [0x0303, 0x7a7a, 0x0304],
     }],
+    ["tls13 3: with the high bit of X25519MLKEM768 set", {
+      groups: [X25519MLKEM768],
+      keyShares: [[
+        X25519MLKEM768,
+        testCrypto.keyPair("X25519MLKEM768").share.map((byte, i) =>
+          i === 1215 ? byte | 0x80 : byte
+        ),
+      ]],
+    }],
     ["tls13 3: with the high bit of X25519 set", {
       keyShares: [[x25519, BASE_POINT_X25519.map((byte, i) => i === 31 ? 0x80 : byte)]],
     }],
@@ -508,7 +517,8 @@ describe("a first hello that is taken", () => {
   for (const [name, overrides] of taken) {
     test(name, async () => {
       const bytes = hello(overrides);
-      const fed = feed(await testServer(), plaintextRecords(bytes));
+      const server = await testServer({ groups: [x25519, X25519MLKEM768] });
+      const fed = feed(server, plaintextRecords(bytes));
       expect(fed.error).toBeUndefined();
       expect(fed.server.state).toBe("ExpectFinished");
       const answer = decodeServerHello(firstMessage(fed.output.sent[0]!));

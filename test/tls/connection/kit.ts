@@ -5,6 +5,7 @@
 import { expect } from "vitest";
 import type { ClientSession } from "../../../src/client/client.ts";
 import type { AlertName } from "../../../src/tls/alert.ts";
+import { ServerCredential } from "../../../src/tls/credential.ts";
 import type { Reason } from "../../../src/tls/error.ts";
 import type { KeyEpoch } from "../../../src/client/error.ts";
 import { ContentType, HandshakeType, NamedGroup } from "../../../src/tls/wire/code-points.ts";
@@ -74,6 +75,15 @@ export function flipped(bytes: Uint8Array, at: number): Uint8Array {
   const copy = bytes.slice();
   copy.set([copy.at(at)! ^ 1], at < 0 ? copy.length + at : at);
   return copy;
+}
+
+/** The same chain, signed for otherwise; undefined: the world is asked. */
+export function signedBy(
+  credential: ServerCredential,
+  sign: ServerCredential["sign"],
+): ServerCredential {
+  const { id, chain, schemes, notAfterMs } = credential;
+  return new ServerCredential({ id, chain, schemes, notAfterMs, sign });
 }
 
 /** What a client shows and signs with. */
