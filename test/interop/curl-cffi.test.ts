@@ -28,10 +28,10 @@ interface Answer {
   readonly body: string;
 }
 
-async function get(ech: string, name: string = "localhost"): Promise<Answer> {
+async function get(ech: string, name = "localhost", browser = "none"): Promise<Answer> {
   const script = join(import.meta.dirname, "support/curl_cffi_get.py");
   const { ready, port } = server;
-  const { stdout } = await must(python, [script, String(port), name, ready.root, ech]);
+  const { stdout } = await must(python, [script, String(port), name, ready.root, ech, browser]);
   return JSON.parse(stdout) as Answer;
 }
 
@@ -57,6 +57,22 @@ describe(`curl-cffi (BoringSSL) is answered by ${SERVER}`, () => {
     expect(facts(answer)).toMatchObject({
       "Encrypted Client Hello": "accepted",
       "Server name": name,
+    });
+  });
+
+  // Their hellos: GREASE everywhere, permuted extensions, ALPS, compressed certificates.
+  test.each(["chrome152", "safari270", "firefox155"])("with the hello of %s", async (browser) => {
+    const answer = await get("none", "localhost", browser);
+    expect(answer).toMatchObject({ error: 0, status: 200 });
+    expect(facts(answer)).toMatchObject({ "TLS version": "TLS 1.3" });
+  });
+
+  test("with the hello of Chrome, ECH accepted", async () => {
+    const answer = await get(`ecl:${configList()}`, "localhost", "chrome152");
+    expect(answer).toMatchObject({ error: 0, status: 200 });
+    expect(facts(answer)).toMatchObject({
+      "Encrypted Client Hello": "accepted",
+      "Key exchange": "X25519MLKEM768",
     });
   });
 

@@ -65,6 +65,21 @@ describe(`Go is answered by ${SERVER}`, () => {
     expect(connection).toMatchObject({ ...served("only-p384.test"), helloRetry: true });
   });
 
+  test.each(["a.test", "large.test"])(
+    "by %s after it has closed its own direction",
+    async (name) => {
+      const [connection] = await get(name, ["-half-close"]);
+      expect(connection).toMatchObject({ status: 200 });
+      expect(connection).not.toHaveProperty("error");
+    },
+  );
+
+  test("by an app after it has closed its own direction", async () => {
+    const [connection] = await get("localhost", ["-half-close"], root());
+    expect(connection).toMatchObject({ status: 200 });
+    expect(connection).not.toHaveProperty("error");
+  });
+
   test("again, by a ticket", async () => {
     const [first, second] = await get("a.test,a.test", ["-resume"]);
     expect(first).toMatchObject({ ...served("a.test"), resumed: false });

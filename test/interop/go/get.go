@@ -34,6 +34,7 @@ func get(set *flag.FlagSet, args []string) error {
 	c.flags(set)
 	names := set.String("names", "", "server names, by comma, one connection each; default: -name")
 	path := set.String("path", "/", "what to request")
+	halfClose := set.Bool("half-close", false, "say close_notify behind the request, and then read the answer")
 	retry := set.Bool("retry", false, "use the list that comes with a rejection from then on")
 	if err := c.parse(set, args); err != nil {
 		return err
@@ -42,7 +43,7 @@ func get(set *flag.FlagSet, args []string) error {
 		*names = c.name
 	}
 	for _, name := range list(*names) {
-		result, err := c.get(name, *path)
+		result, err := c.get(name, *path, *halfClose)
 		if err != nil {
 			result.Error = err.Error()
 			var rejection *tls.ECHRejectionError
@@ -58,7 +59,7 @@ func get(set *flag.FlagSet, args []string) error {
 	return nil
 }
 
-func (c *client) get(name, path string) (result connectionResult, err error) {
+func (c *client) get(name, path string, halfClose bool) (result connectionResult, err error) {
 	result.Name = name
 	conn, err := c.dial(name)
 	if err != nil {
@@ -73,14 +74,24 @@ func (c *client) get(name, path string) (result connectionResult, err error) {
 	result.ECHAccepted = state.ECHAccepted
 	result.Resumed = state.DidResume
 	result.HelloRetry = state.HelloRetryRequest
-	result.Status, result.Body, err = request(conn, name, path)
+	result.Status, result.Body, err = request(conn, name, path, halfClose)
 	return result, err
 }
 
-// GET, to the end of the connection: tickets ride with the reply.
-func request(conn *tls.Conn, name, path string) (int, string, error) {
-	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\nConnection: close\r\n\r\n", path, name); err != nil {
+// GET, to the end of the connection: tickets ride with the reply. That end is the server's to make, on the word of the
+// request, or of close_notify behind it.
+func request(conn *tls.Conn, name, path string, halfClose bool) (int, string, error) {
+	connection := "Connection: close\r\n"
+	if halfClose {
+		connection = ""
+	}
+	if _, err := fmt.Fprintf(conn, "GET %s HTTP/1.1\r\nHost: %s\r\n%s\r\n", path, name, connection); err != nil {
 		return 0, "", err
+	}
+	if halfClose {
+		if err := conn.CloseWrite(); err != nil {
+			return 0, "", err
+		}
 	}
 	reader := bufio.NewReader(conn)
 	response, err := http.ReadResponse(reader, nil)

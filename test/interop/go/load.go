@@ -58,7 +58,7 @@ func load(set *flag.FlagSet, args []string) error {
 		c.configList[6] ^= 0xff
 	}
 	if c.resume {
-		if _, err := c.get(c.name, "/"); err != nil {
+		if _, err := c.get(c.name, "/", false); err != nil {
 			return fmt.Errorf("for the ticket: %w", err)
 		}
 		if !*renew {
@@ -142,7 +142,7 @@ func (c *client) once(withGet bool) (tls.ConnectionState, error) {
 	}
 	defer conn.Close()
 	if withGet {
-		if status, _, err := request(conn, c.name, "/"); err != nil {
+		if status, _, err := request(conn, c.name, "/", false); err != nil {
 			return tls.ConnectionState{}, err
 		} else if status != 200 {
 			return tls.ConnectionState{}, fmt.Errorf("status %d", status)

@@ -1,4 +1,7 @@
-"""GET /connection.json with BoringSSL's ECH, by curl-cffi. Arguments: port, name, root certificate, ECH option or "none"."""
+"""GET /connection.json with BoringSSL's ECH, by curl-cffi.
+
+Arguments: port, name, root certificate, ECH option or "none", and the browser whose hello is to be sent, or "none".
+"""
 
 import json
 import sys
@@ -6,8 +9,10 @@ from io import BytesIO
 
 from curl_cffi import Curl, CurlError, CurlInfo, CurlOpt
 
-port, name, root, ech = sys.argv[1:]
+port, name, root, ech, browser = sys.argv[1:]
 curl, body = Curl(), BytesIO()
+if browser != "none":
+    assert curl.impersonate(browser) == 0, f"{browser} is unknown"
 curl.setopt(CurlOpt.URL, f"https://{name}:{port}/connection.json".encode())
 curl.setopt(CurlOpt.RESOLVE, [f"{name}:{port}:127.0.0.1"])
 curl.setopt(CurlOpt.CAINFO, root.encode())

@@ -20,6 +20,8 @@ export interface ClientCertificates {
   readonly expired: Pair;
   /** Its CA is not the one that the sites name. */
   readonly foreign: Pair;
+  /** Good ones. */
+  readonly byKind: ReadonlyMap<KeyKind, Pair>;
 }
 
 export const AUTH_MODES = ["request", "require", "verify_if_given", "require_and_verify"] as const;
@@ -57,7 +59,12 @@ export async function startInteropServer(
     for (const kind of several) {
       severalPairs.push(await authority.issue(`several-${kind}`, kind, ["several.test"]));
     }
+    const clientsByKind = new Map<KeyKind, Pair>();
+    for (const kind of KEY_KINDS) {
+      clientsByKind.set(kind, await authority.issue(`client-${kind}`, kind, []));
+    }
     const clients = {
+      byKind: clientsByKind,
       good: await authority.issue("client-good", "ecdsa-p256", []),
       expired: await authority.issue("client-expired", "ecdsa-p256", [], -1),
       foreign: await foreignAuthority.issue("client-foreign", "ecdsa-p256", []),
