@@ -11,7 +11,8 @@ import { type Clock, Deadlines, SYSTEM_CLOCK } from "./deadlines.ts";
 import type { Handler } from "./handlers/handler.ts";
 import { DEFAULT_EDGE_LIMITS, type EdgeLimits, type RefusingLimit } from "./limits.ts";
 import type { Log } from "./log.ts";
-import { Session, type SessionHost } from "./session.ts";
+import type { SessionHost } from "./session-host.ts";
+import { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
 
 export interface EdgeParts {

@@ -20,63 +20,19 @@ import type { Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientAuth, Refusal, SiteConfig } from "../tls/config.ts";
 import { ServerConnection } from "../tls/connection.ts";
 import { type Reason, TlsError } from "../tls/error.ts";
-import type {
-  ClientVerdict,
-  EchStatus,
-  Negotiated,
-  Output,
-  SignatureRequest,
-} from "../tls/output.ts";
+import type { EchStatus, Negotiated, Output, SignatureRequest } from "../tls/output.ts";
 import type { ClientHello } from "../tls/wire/client-hello.ts";
-import { add, type Counters } from "./counters.ts";
-import type { Clock, Deadlines, Timed } from "./deadlines.ts";
+import { add } from "./counters.ts";
+import type { Timed } from "./deadlines.ts";
 import { describeException } from "./exception.ts";
 import { SessionFacts } from "./facts.ts";
-import type { Handler, HandlerConnection, Stream } from "./handlers/handler.ts";
-import type { EdgeLimits, EndingLimit } from "./limits.ts";
-import type { Log } from "./log.ts";
+import type { HandlerConnection } from "./handlers/handler.ts";
+import type { EndingLimit } from "./limits.ts";
 import { OutputQueue } from "./output-queue.ts";
 import { mayBeginPlainHttp, PLAIN_HTTP_ANSWER } from "./plain-http.ts";
+import type { SessionHost } from "./session-host.ts";
+import { SessionStream } from "./session-stream.ts";
 import type { Source } from "./sources.ts";
-
-/** What a session asks of its server. */
-export interface SessionHost {
-  readonly limits: EdgeLimits;
-  readonly counters: Counters;
-  readonly log: Log;
-  readonly clock: Clock;
-  readonly deadlines: Deadlines;
-  /** For tests: what ended a connection as an exception is thrown again. */
-  readonly rethrow: boolean;
-  readonly snapshot: Snapshot;
-  handlerOf(site: Site): Handler;
-  /** For credentials that do not sign at once. */
-  sign(request: SignatureRequest): Promise<Uint8Array>;
-  /** For sites whose client authentication verifies. */
-  verifyClient(
-    chain: readonly Uint8Array[],
-    auth: ClientAuth,
-    site: Site,
-  ): ClientVerdict | Promise<ClientVerdict>;
-  /** A ClientHello has come. */
-  helloCame(session: Session): void;
-  /** The handshake is over, one way or the other; `peersFault` counts against its source. */
-  handshakeOver(session: Session, peersFault: boolean): void;
-  gone(session: Session): void;
-}
-
-const Phase = {
-  Silent: 0,
-  Handshake: 1,
-  Held: 2,
-  Fresh: 3,
-  Open: 4,
-  Lingering: 5,
-  Closing: 6,
-  Cut: 7,
-  Gone: 8,
-} as const;
-type Phase = (typeof Phase)[keyof typeof Phase];
 
 export class Session implements SocketEvents, Output, Timed {
   slot = 0;
@@ -574,30 +530,18 @@ export class Session implements SocketEvents, Output, Timed {
   }
 }
 
-/** The handler's view of its session. */
-class SessionStream implements Stream {
-  readonly #session: Session;
-
-  constructor(session: Session) {
-    this.#session = session;
-  }
-
-  write(bytes: Uint8Array, start: number, end: number): boolean {
-    return this.#session.write(bytes, start, end);
-  }
-  end(): void {
-    this.#session.endWrite();
-  }
-  abort(): void {
-    this.#session.abort();
-  }
-  pause(): void {
-    this.#session.setPaused(true);
-  }
-  resume(): void {
-    this.#session.setPaused(false);
-  }
-}
+const Phase = {
+  Silent: 0,
+  Handshake: 1,
+  Held: 2,
+  Fresh: 3,
+  Open: 4,
+  Lingering: 5,
+  Closing: 6,
+  Cut: 7,
+  Gone: 8,
+} as const;
+type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** So long must a connection have been quiet, after an answer, to be ended when the server stops. */
 const RETIRE_AFTER_MS = 1_000;

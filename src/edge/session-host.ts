@@ -1,0 +1,39 @@
+/**
+ * What sessions and their server know of each other.
+ * @module
+ */
+import type { Site, Snapshot } from "../snapshot/snapshot.ts";
+import type { ClientAuth } from "../tls/config.ts";
+import type { ClientVerdict, SignatureRequest } from "../tls/output.ts";
+import type { Counters } from "./counters.ts";
+import type { Clock, Deadlines } from "./deadlines.ts";
+import type { Handler } from "./handlers/handler.ts";
+import type { EdgeLimits } from "./limits.ts";
+import type { Log } from "./log.ts";
+import type { Session } from "./session.ts";
+
+/** What a session asks of its server. */
+export interface SessionHost {
+  readonly limits: EdgeLimits;
+  readonly counters: Counters;
+  readonly log: Log;
+  readonly clock: Clock;
+  readonly deadlines: Deadlines;
+  /** For tests: what ended a connection as an exception is thrown again. */
+  readonly rethrow: boolean;
+  readonly snapshot: Snapshot;
+  handlerOf(site: Site): Handler;
+  /** For credentials that do not sign at once. */
+  sign(request: SignatureRequest): Promise<Uint8Array>;
+  /** For sites whose client authentication verifies. */
+  verifyClient(
+    chain: readonly Uint8Array[],
+    auth: ClientAuth,
+    site: Site,
+  ): ClientVerdict | Promise<ClientVerdict>;
+  /** A ClientHello has come. */
+  helloCame(session: Session): void;
+  /** The handshake is over, one way or the other; `peersFault` counts against its source. */
+  handshakeOver(session: Session, peersFault: boolean): void;
+  gone(session: Session): void;
+}
