@@ -28,7 +28,9 @@ import {
   TLS13,
 } from "./code-points.ts";
 import { isHostName } from "./host-name.ts";
-import { hasCode, hasRepeatedCode, mark, u16At, u24At, unmark, unmarkCodes } from "./vectors.ts";
+import { checkShares, countKeyShares, findKeyShare } from "./key-shares.ts";
+import { checkPskIndex, OfferedPsks } from "./offered-psks.ts";
+import { hasCode, mark, u16At, u24At, unmark } from "./vectors.ts";
 
 export { checkSecondClientHello } from "./second-client-hello.ts";
 
@@ -63,10 +65,7 @@ export class ClientHello {
   readonly #bodies: number[];
   #nameAt = 0;
   #nameEnd = 0;
-  #pskCount = 0;
-  /** Where identity number `#pskIndex` starts: reading them in order takes one walk. */
-  #pskIndex = 0;
-  #pskAt = 0;
+  #psks: OfferedPsks | undefined;
 
   constructor(message: Uint8Array) {
     const end = message.length;
@@ -207,46 +206,23 @@ export class ClientHello {
    * @throws {TlsError} "duplicate group", "duplicate key share", "key share for an unlisted group"
    */
   checkKeyShares(): void {
-    const bytes = this.#bytes;
     const groups = this.#bodyAt(ExtensionType.supported_groups);
     const shares = this.#bodyAt(ExtensionType.key_share);
     if (groups === 0 || shares === 0) return;
     const groupsEnd = this.#bodyEnd(groups);
-    if (hasRepeatedCode(bytes, groups + 2, groupsEnd)) throw new TlsError("duplicate group");
-
-    for (let at = groups + 2; at < groupsEnd; at += 2) mark(u16At(bytes, at));
-    const end = this.#bodyEnd(shares);
-    let at = shares + 2;
-    while (at < end && unmark(u16At(bytes, at))) at += 4 + u16At(bytes, at + 2);
-    unmarkCodes(bytes, groups + 2, groupsEnd);
-    if (at === end) return;
-    throw new TlsError(
-      this.offersGroup(u16At(bytes, at))
-        ? "duplicate key share"
-        : "key share for an unlisted group",
-    );
+    checkShares(this.#bytes, groups + 2, groupsEnd, shares + 2, this.#bodyEnd(shares));
   }
 
   /** The key_exchange of the first share of a group. */
   keyShare(group: number): Uint8Array | undefined {
     const shares = this.#bodyAt(ExtensionType.key_share);
     if (shares === 0) return undefined;
-    const end = this.#bodyEnd(shares);
-    for (let at = shares + 2; at < end;) {
-      const next = at + 4 + u16At(this.#bytes, at + 2);
-      if (u16At(this.#bytes, at) === group) return this.#bytes.subarray(at + 4, next);
-      at = next;
-    }
-    return undefined;
+    return findKeyShare(this.#bytes, shares + 2, this.#bodyEnd(shares), group);
   }
 
   get keyShareCount(): number {
     const shares = this.#bodyAt(ExtensionType.key_share);
-    if (shares === 0) return 0;
-    const end = this.#bodyEnd(shares);
-    let count = 0;
-    for (let at = shares + 2; at < end; at += 4 + u16At(this.#bytes, at + 2)) count++;
-    return count;
+    return shares === 0 ? 0 : countKeyShares(this.#bytes, shares + 2, this.#bodyEnd(shares));
   }
 
   get hasSignatureAlgorithms(): boolean {
@@ -324,28 +300,22 @@ export class ClientHello {
 
   /** As many identities as binders; 0 without pre_shared_key. */
   get pskCount(): number {
-    return this.#pskCount;
+    return this.#psks?.count ?? 0;
   }
 
   /** @throws {RangeError} no such identity, as in the two below */
   pskIdentity(index: number): Uint8Array {
-    const at = this.#identityAt(index);
-    return this.#bytes.subarray(at + 2, at + 2 + u16At(this.#bytes, at));
+    return this.#offered(index).identity(this.#bytes, index);
   }
 
   /** obfuscated_ticket_age, milliseconds mod 2^32. */
   pskObfuscatedAge(index: number): number {
-    const identity = this.#identityAt(index);
-    const at = identity + 2 + u16At(this.#bytes, identity);
-    return u16At(this.#bytes, at) * 0x10000 + u16At(this.#bytes, at + 2);
+    return this.#offered(index).obfuscatedAge(this.#bytes, index);
   }
 
   /** Of any length: one that is not the hash's is a wrong binder. */
   pskBinder(index: number): Uint8Array {
-    this.#checkPskIndex(index);
-    let at = this.bindersAt + 2;
-    for (let i = 0; i < index; i++) at += 1 + this.#bytes[at]!;
-    return this.#bytes.subarray(at + 1, at + 1 + this.#bytes[at]!);
+    return this.#offered(index).binder(this.#bytes, index);
   }
 
   /** Where Truncate(ClientHello) ends (tls13-server §4.1): the offset of the binders' 2-byte length. -1 without a PSK. */
@@ -417,18 +387,7 @@ export class ClientHello {
     if (this.#bodyEnd(psks) !== this.extensionsEnd) {
       throw new TlsError("pre_shared_key is not last");
     }
-    this.#countPsks(psks);
-  }
-
-  #countPsks(psks: number): void {
-    const bytes = this.#bytes;
-    let identities = 0;
-    for (let at = psks + 2; at < this.bindersAt; at += 6 + u16At(bytes, at)) identities++;
-    let binders = 0;
-    for (let at = this.bindersAt + 2; at < this.extensionsEnd; at += 1 + bytes[at]!) binders++;
-    if (identities !== binders) throw new TlsError("identities and binders differ in number");
-    this.#pskCount = identities;
-    this.#pskAt = psks + 2;
+    this.#psks = new OfferedPsks(bytes, psks, this.extensionsEnd);
   }
 
   /** RFC 9846 §9.2 and §4.3.9. */
@@ -477,22 +436,9 @@ export class ClientHello {
     return true;
   }
 
-  #identityAt(index: number): number {
-    this.#checkPskIndex(index);
-    if (index < this.#pskIndex) {
-      this.#pskIndex = 0;
-      this.#pskAt = this.#bodyAt(ExtensionType.pre_shared_key) + 2;
-    }
-    for (; this.#pskIndex < index; this.#pskIndex++) {
-      this.#pskAt += 6 + u16At(this.#bytes, this.#pskAt);
-    }
-    return this.#pskAt;
-  }
-
-  #checkPskIndex(index: number): void {
-    if (!(index >= 0 && index < this.#pskCount)) {
-      throw new RangeError(`Cannot read PSK ${index} of ${this.#pskCount}`);
-    }
+  #offered(index: number): OfferedPsks {
+    if (this.#psks === undefined) checkPskIndex(index, 0);
+    return this.#psks!;
   }
 }
 
