@@ -29,7 +29,6 @@ export class Observed {
   credential = -1;
   /** What the client signed with. */
   clientScheme: number | undefined;
-  readonly secrets = new Map<string, Uint8Array>();
 }
 
 export interface Server {
@@ -52,7 +51,6 @@ export function serverOf(wanted: Wanted): Server {
     crypto: watched(observed, flags.text("-crypto") as ProviderName | undefined),
     limits: {
       ...DEFAULT_LIMITS,
-      maxCertificateMessage: flags.number("-max-cert-list") ?? DEFAULT_LIMITS.maxCertificateMessage,
       rekeyAfterRecords: flags.has("-key-update") ? 0 : DEFAULT_LIMITS.rekeyAfterRecords,
     },
     suites: [
@@ -70,11 +68,8 @@ export function serverOf(wanted: Wanted): Server {
     readCertificate: readLeafKey,
     strictOuterSni: false,
     greaseHelloRetry: false,
-    keepExporterSecret: true,
-    keyLog: (line) => {
-      const [label, , secret] = line.split(" ");
-      observed.secrets.set(label!, new Uint8Array(Buffer.from(secret!, "hex")));
-    },
+    keepExporterSecret: false,
+    keyLog: undefined,
   };
   const clientAuth = clientAuthOf(flags);
   const site: SiteConfig = {

@@ -22,11 +22,8 @@ async function main(args: readonly string[]): Promise<number> {
     const { initial, resumed } = readFlags(args);
     const maxVersion = initial.flags.number("-max-version");
     if (maxVersion !== undefined && maxVersion < 0x0304) return NOT_IMPLEMENTED;
-    let nowMs = Date.now();
     for (let i = 0; i <= (initial.flags.number("-resume-count") ?? 0); i++) {
-      const wanted = i === 0 ? initial : resumed;
-      await exchange(wanted, nowMs, i > 0);
-      nowMs += (wanted.flags.number("-resumption-delay") ?? 0) * 1000;
+      await exchange(i === 0 ? initial : resumed, i > 0);
     }
     return 0;
   } catch (error) {
