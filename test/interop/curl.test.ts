@@ -4,13 +4,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { must, run, words } from "./support/run.ts";
 import { SERVER } from "./support/server.ts";
-import {
-  authName,
-  greeting,
-  type InteropServer,
-  LARGE_BYTES,
-  startInteropServer,
-} from "./support/site.ts";
+import { authName, greeting } from "./support/names.ts";
+import { type InteropServer, LARGE_BYTES, startInteropServer } from "./support/site.ts";
 
 let server: InteropServer;
 beforeAll(async () => {

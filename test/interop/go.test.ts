@@ -3,7 +3,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import { staleConfigList } from "./support/ech.ts";
 import { words } from "./support/run.ts";
 import { SERVER } from "./support/server.ts";
-import { greeting, type InteropServer, startInteropServer } from "./support/site.ts";
+import { greeting } from "./support/names.ts";
+import { type InteropServer, startInteropServer } from "./support/site.ts";
 import { go } from "./support/tools.ts";
 
 let server: InteropServer;

@@ -6,7 +6,8 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { SERVER } from "./support/server.ts";
 import { requestOf } from "./support/openssl.ts";
-import { authName, greeting, type InteropServer, startInteropServer } from "./support/site.ts";
+import { authName, greeting } from "./support/names.ts";
+import { type InteropServer, startInteropServer } from "./support/site.ts";
 
 let server: InteropServer;
 let ca: Buffer;

@@ -7,14 +7,8 @@ import { sClient } from "./support/openssl.ts";
 import { run, words } from "./support/run.ts";
 import { KEY_KINDS } from "./support/certificates.ts";
 import { SERVER } from "./support/server.ts";
-import {
-  AUTH_MODES,
-  authName,
-  greeting,
-  type InteropServer,
-  nameFor,
-  startInteropServer,
-} from "./support/site.ts";
+import { AUTH_MODES, authName, greeting, nameFor } from "./support/names.ts";
+import { type InteropServer, startInteropServer } from "./support/site.ts";
 
 let server: InteropServer;
 beforeAll(async () => {
@@ -255,7 +249,7 @@ describe("OpenSSL s_client shows a certificate", () => {
   test.each(["ecdsa-p384", "rsa-2048", "rsa-pss", "ed25519"] as const)(
     "and is served: require_and_verify, with a key of kind %s",
     async (kind) => {
-      const { certificate, key } = server.clients.byKind.get(kind)!;
+      const { certificate, key } = server.clients.kinds[kind];
       const name = authName("require_and_verify");
       const result = await connect(name, ["-cert", certificate, "-key", key]);
       expect(result).toMatchObject({ alert: undefined, body: greeting(name) });
