@@ -69,7 +69,10 @@ export class NameIndex {
 
 /** A new base with the changes in it, under a new hash key. A quarter of a second for a million names: not for the serving thread. */
 export function foldNames(base: SniTrie, overlay: Overlay, options?: BuildOptions): SniTrie {
-  const names = new NameList();
+  const names = new NameList(
+    base.size + overlay.size,
+    base.toBytes().length + overlay.toBytes().length,
+  );
   base.forEach((keys, start, end, index) => names.addKey(keys, start, end, index));
   overlay.addTo(names);
   return SniTrie.build(names, options);

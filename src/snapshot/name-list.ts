@@ -21,10 +21,17 @@ export const DOT = 0x2e;
  * table holds both kinds and a lookup finds either in the bytes as they came.
  */
 export class NameList {
-  #keys = new Uint8Array(1024);
-  #ends = new Uint32Array(64);
-  #indices = new Uint32Array(64);
+  #keys: Uint8Array;
+  #ends: Uint32Array<ArrayBuffer>;
+  #indices: Uint32Array<ArrayBuffer>;
   #count = 0;
+
+  /** With room for so many names whose keys are so long together; it grows by itself. */
+  constructor(names = 64, keysLength = 16 * names) {
+    this.#keys = new Uint8Array(Math.max(1, keysLength));
+    this.#ends = new Uint32Array(Math.max(1, names));
+    this.#indices = new Uint32Array(Math.max(1, names));
+  }
 
   /** @throws {RangeError} see `add` */
   static from(names: Iterable<readonly [name: string, index: number]>): NameList {

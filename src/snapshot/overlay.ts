@@ -86,7 +86,7 @@ export class Overlay {
   }
 
   #names(): NameList {
-    const names = new NameList();
+    const names = new NameList(this.size + 64, this.toBytes().length);
     this.addTo(names);
     return names;
   }
