@@ -21,19 +21,21 @@ export async function planNss(
     const common = { store: "nss", goal, place: folder } as const;
     if (certutil === undefined) return { ...common, actions: [], missing: NO_CERTUTIL };
     const database = ["-d", name, "-n", root.label];
+    // Where the database has a password: asked for on the terminal, or taken to be none.
+    const password = machine.mayAsk ? [] : ["-f", "/dev/null"];
     return goal === "trusted"
       ? {
         ...common,
         check: [certutil, "-V", "-u", "L", ...database],
         actions: [{
           do: "run",
-          command: [certutil, "-A", ...database, "-t", "C,,", "-i", root.file],
+          command: [certutil, "-A", ...database, "-t", "C,,", "-i", root.file, ...password],
         }],
       }
       : {
         ...common,
         check: [certutil, "-L", ...database],
-        actions: [{ do: "run", command: [certutil, "-D", ...database] }],
+        actions: [{ do: "run", command: [certutil, "-D", ...database, ...password] }],
       };
   });
 }

@@ -47,7 +47,7 @@ describe.runIf(has("certutil"))("acme 12.6: NSS databases", () => {
     expect(describePlan(steps)[1]).toBe(
       `${PROGRAMS.get("certutil")} -A -d 'sql:${
         folders[1]
-      }' -n ${root.label} -t C,, -i ${root.file}`,
+      }' -n ${root.label} -t C,, -i ${root.file} -f /dev/null`,
     );
     expect(await perform(steps, machine)).toEqual(
       folders.map((place) => ({ store: "nss", place, outcome: "trusted" })),
@@ -82,6 +82,18 @@ describe.runIf(has("certutil"))("acme 12.6: NSS databases", () => {
     const listed = run("certutil", ["-L", "-d", `sql:${folder}`]);
     expect(listed).not.toContain(one.root.label);
     expect(listed).toContain(two.root.label);
+  });
+
+  test("with a password fail at once where nobody may be asked for it", async () => {
+    const machine = testMachine({ programs });
+    const { root } = await rootOn(machine);
+    const folder = join(machine.home, ".pki/nssdb");
+    mkdirSync(folder, { recursive: true });
+    writeFileSync(join(machine.folder, "password"), "correct horse\n");
+    run("certutil", ["-N", "-d", `sql:${folder}`, "-f", join(machine.folder, "password")]);
+    expect(await perform(await planNss(machine, root, "trusted"), machine)).toMatchObject([
+      { outcome: "failed", detail: expect.stringContaining("SEC_ERROR_BAD_PASSWORD") },
+    ]);
   });
 
   test("that are broken fail with certutil's words, and the next one has its turn", async () => {
