@@ -2,9 +2,10 @@ import { readFileSync } from "node:fs";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
+import { KEY_KINDS } from "./support/certificates.ts";
 import { must, run, words } from "./support/run.ts";
 import { SERVER } from "./support/server.ts";
-import { authName, greeting } from "./support/names.ts";
+import { authName, greeting, nameFor } from "./support/names.ts";
 import { type InteropServer, LARGE_BYTES, startInteropServer } from "./support/site.ts";
 
 let server: InteropServer;
@@ -45,6 +46,18 @@ describe(`curl gets its answer from ${SERVER}`, () => {
   test.each(["X25519", "P-256", "P-384", "P-521:P-384"])("with the groups %s", async (groups) => {
     const { stdout } = await must("curl", [...at("a.test"), "--curves", groups]);
     expect(stdout.trim()).toBe(greeting("a.test"));
+  });
+
+  test.each(KEY_KINDS)("with a certificate for a key of kind %s", async (kind) => {
+    const { stdout } = await must("curl", at(nameFor(kind)));
+    expect(stdout.trim()).toBe(greeting(nameFor(kind)));
+  });
+
+  test("twice, resuming the first connection by the second", async () => {
+    const urls = [...at("a.test"), ...at("a.test")];
+    const { stderr, stdout } = await must("curl", ["-v", "-H", "Connection: close", ...urls]);
+    expect(stdout.split(greeting("a.test"))).toHaveLength(3);
+    expect(stderr).toContain("SSL re-using session ID");
   });
 
   test("five times over one connection", async () => {
