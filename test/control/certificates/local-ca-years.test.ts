@@ -84,7 +84,7 @@ test(
       "pki/authorities/local/root-3.crt",
       "pki/authorities/local/root-4.crt",
     ]);
-    expect([...chainLengths].sort()).toEqual([2, 3]);
+    expect([...chainLengths].toSorted((a, b) => a - b)).toEqual([2, 3]);
     expect(overlapLooks).toBeGreaterThan(30);
   },
   120_000,

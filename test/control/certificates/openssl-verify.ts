@@ -42,10 +42,12 @@ export function importedRoot(folder: string, days: number): { crt: string; key: 
     "basicConstraints=critical,CA:TRUE,pathlen:1",
     "keyUsage=critical,keyCertSign",
   ];
-  execFileSync("openssl", [
-    ...["req", "-x509", "-new", "-key", key, "-out", crt, "-days", String(days)],
-    ...["-subj", "/CN=Caddy Local Authority - 2026 ECC Root"],
-    ...extensions.flatMap((extension) => ["-addext", extension]),
-  ], { stdio: "pipe" });
+  const subject = ["-subj", "/CN=Caddy Local Authority - 2026 ECC Root"];
+  const options = extensions.flatMap((extension) => ["-addext", extension]);
+  execFileSync(
+    "openssl",
+    ["req", "-x509", "-new", "-key", key, "-out", crt, "-days", `${days}`, ...subject, ...options],
+    { stdio: "pipe" },
+  );
   return { crt: readFileSync(crt, "utf8"), key: readFileSync(key, "utf8") };
 }
