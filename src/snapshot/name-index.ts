@@ -67,7 +67,7 @@ export class NameIndex {
   }
 }
 
-/** A new base with the changes in it, under a new hash key. A quarter of a second for a million names: not for the serving thread. */
+/** A new base with the changes in it, under a new hash key. About 0.7 s for a million names: not for the serving thread. */
 export function foldNames(base: SniTrie, overlay: Overlay, options?: BuildOptions): SniTrie {
   const names = new NameList(
     base.size + overlay.size,
