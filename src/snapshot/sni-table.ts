@@ -2,7 +2,7 @@
  * The memory of an SniTrie: how it is laid out, written and checked.
  *
  *     header   8 words: magic, names, buckets, key (2), length of the records, 0, 0
- *     buckets  2 words each, and a last one: where its records begin among the records; signature
+ *     buckets  2 words each, and one more: where its records begin among the records; signature
  *     records  length of the key (1 byte), tag (1), index (4, little-endian), the key
  *
  * A key lies in the bucket that the low bits of its hash name. The top 5 bits name a bit of the bucket's signature: most
@@ -19,7 +19,7 @@ import { drawHashKey, type HashKey, hashName } from "./name-hash.ts";
 import { type NameList, REMOVED } from "./name-list.ts";
 
 export interface SniTable {
-  /** Header, starts and records. */
+  /** Header, buckets and records. */
   readonly bytes: Uint8Array;
   readonly count: number;
   readonly key: HashKey;
