@@ -560,25 +560,80 @@ describe("a malformed inner hello is refused in clear, and nothing falls back", 
       );
     });
 
+    // Knobs without an attempt would spoil the first hello: the ones below change the second alone. Suites are compared first.
+    const isOfBoth = Object.keys(knobs).some((knob) => knob !== "encodedInner");
+    if (isOfBoth || name === "no suite in common") continue;
     test(`ech 7: ${name}, in the second: ${alert}`, async () => {
       const second: EchKnobs = {
-        ...(knobs.encodedInner && {
-          encodedInner: (e, attempt) => attempt === 2 ? knobs.encodedInner!(e, attempt) : e,
-        }),
+        encodedInner: (encoded, attempt) =>
+          attempt === 2 ? knobs.encodedInner?.(encoded, attempt) ?? encoded : encoded,
       };
-      const isKnob = knobs.innerMark !== undefined || knobs.innerSessionId !== undefined ||
-        knobs.outerExtensions !== undefined;
-      if (isKnob || name === "no suite in common") return;
       const hooks: Hooks = {
         hello: (fields, role, attempt) =>
-          attempt === 2 && client.hooks?.hello !== undefined
-            ? client.hooks.hello(fields, role, attempt)
-            : fields,
+          attempt === 2 ? client.hooks?.hello?.(fields, role, attempt) ?? fields : fields,
       };
       const pair = await offering(second, { ...RETRIED, hooks });
       expectEnd(pair, reason, alert, "plaintext");
+      expect(recordsOf(pair.serverWire).map(({ type }) => type)).toEqual([22, 20, 21]);
     });
   }
+
+  /** Overwrites what follows the first occurrence of `mark`; lengths stay. */
+  const overwriting = (mark: number[], bytes: number[]): EchKnobs => ({
+    encodedInner(encoded, attempt) {
+      if (attempt !== 2) return encoded;
+      const at = encoded.findIndex((_, i) => mark.every((byte, j) => encoded[i + j] === byte));
+      expect(at).toBeGreaterThan(0);
+      const copy = encoded.slice();
+      copy.set(bytes, at + mark.length);
+      return copy;
+    },
+  });
+  /** ech_outer_extensions of two types: its body's length, its list's. */
+  const LIST = [0xfd, 0, 0, 5, 4];
+  const second: readonly (readonly [string, EchKnobs, Reason])[] = [
+    [
+      "second references out of order",
+      overwriting(LIST, [0, 13, 0, 10]),
+      "bad ech_outer_extensions",
+    ],
+    ["second reference twice", overwriting(LIST, [0, 10, 0, 10]), "bad ech_outer_extensions"],
+    [
+      "second reference to nothing",
+      overwriting(LIST, [0, 10, 0x77, 0x77]),
+      "bad ech_outer_extensions",
+    ],
+    [
+      "second reference to itself",
+      overwriting(LIST, [0, 10, 0xfe, 0x0d]),
+      "bad ech_outer_extensions",
+    ],
+    [
+      "second mark of type outer",
+      overwriting([0xfe, 0x0d, 0, 1], [0]),
+      "inner hello without its ECH mark",
+    ],
+    ["second without its mark", {}, "inner hello without its ECH mark"],
+  ];
+  test.each(second)("ech 7: %s: illegal_parameter", async (name, knobs, reason) => {
+    const key = testEchKey();
+    const isDropped = name === "second without its mark";
+    const pair = await Pair.attempt({
+      server: { ech: [key] },
+      client: {
+        ...RETRIED,
+        ech: { configList: key.configList, compress: [10, 13], knobs },
+        hooks: {
+          hello: (fields, role, attempt) =>
+            isDropped && role === "inner" && attempt === 2
+              ? withoutExtension(fields, 0xfe0d)
+              : fields,
+        },
+      },
+    });
+    expectEnd(pair, reason, "illegal_parameter", "plaintext");
+    expect(recordsOf(pair.serverWire).map(({ type }) => type)).toEqual([22, 20, 21]);
+  });
 
   test("ech 3: strictOuterSni refuses another outer name after the tag", async () => {
     const key = testEchKey();

@@ -152,7 +152,7 @@ describe("KeyUpdate from the client", () => {
     expectEnd(pair, "bad record MAC", "bad_record_mac", "application");
   });
 
-  test("tls13 9: in the same record as data's chunk, by the byte", async () => {
+  test("tls13 9: it may come by the byte, with data behind it", async () => {
     const pair = await Pair.connect({ chunkBytes: 1 });
     await update(pair, REQUEST);
     await echo(pair);
