@@ -8,6 +8,7 @@
 import process from "node:process";
 
 import { buildGoClient, Clients } from "./client.ts";
+import { measureCore } from "./core.ts";
 import * as crypto from "./crypto.bench.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { type HandshakeResult, measureHandshakes } from "./handshake.ts";
@@ -57,6 +58,11 @@ async function measure(options: BenchOptions): Promise<Figure[]> {
     case "record": {
       const cases = options.bench === "parse" ? parseCases() : recordCases();
       const results = measureCases(cases, options.rounds);
+      console.log(microTable(results));
+      return microFigures(results);
+    }
+    case "core": {
+      const results = await measureCore(options.rounds, options.connections);
       console.log(microTable(results));
       return microFigures(results);
     }

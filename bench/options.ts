@@ -4,7 +4,7 @@
  */
 import { parseArgs } from "node:util";
 
-export const BENCHES = ["handshake", "idle", "crypto", "parse", "record"] as const;
+export const BENCHES = ["handshake", "idle", "core", "crypto", "parse", "record"] as const;
 export type BenchName = (typeof BENCHES)[number];
 
 export const RUNTIMES = ["bun", "deno", "node"] as const;
@@ -41,14 +41,17 @@ export const USAGE = `npm run bench -- BENCH [options]
 
   handshake   CPU of the server per connection, beside the runtime's own TLS server
   idle        memory of the server per idle connection, beside the same
-  crypto      each primitive with each provider   \\
-  parse       ClientHello, ECH's inner hello       } on the runtime that runs the bench
-  record      sealing and opening records         /
+
+and on the runtime that runs the bench:
+  core        handshakes without sockets
+  crypto      each primitive with each provider
+  parse       ClientHello, ECH's inner hello
+  record      sealing and opening records
 
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
   --rounds N           rounds (default: handshake 12, idle 3, others 9)
-  --connections N      connections per cell and round (handshake 300), held open (idle 5000)
-  --warm-up N          connections per server beforehand (default 1500)
+  --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
+  --warm-up N          connections per server beforehand (handshake 10000, idle 1500)
   --concurrency N      connections at a time (default 1)
   --rows WORDS         only the rows whose names contain one of these words, by comma
   --client go|own      load client of handshake (default: go where it is installed)
@@ -61,6 +64,7 @@ export const USAGE = `npm run bench -- BENCH [options]
 const DEFAULT_ROUNDS: Record<BenchName, number> = {
   handshake: 12,
   idle: 3,
+  core: 9,
   crypto: 1,
   parse: 9,
   record: 9,
@@ -80,7 +84,7 @@ export function parseOptions(args: readonly string[]): BenchOptions {
     runtimes: list(values.runtime).map((name) => oneOf("runtime", RUNTIMES, name)),
     rounds: count("rounds", values.rounds, DEFAULT_ROUNDS[bench]),
     connections: count("connections", values.connections, bench === "idle" ? 5000 : 300),
-    warmUp: count("warm-up", values["warm-up"], 1500),
+    warmUp: count("warm-up", values["warm-up"], bench === "idle" ? 1500 : 10_000),
     concurrency: count("concurrency", values.concurrency, 1),
     rows: list(values.rows),
     client: values.client === undefined

@@ -34,61 +34,61 @@ const plain = {
  * client, which costs a server another figure than Go's does: they have a plain row of their own to be compared with.
  */
 export const ROWS: readonly Row[] = [
-  { ...plain, id: "full, none", flags: X25519 },
-  { ...plain, id: "full, get", flags: [...X25519, "-get"] },
+  { ...plain, id: "full none", flags: X25519 },
+  { ...plain, id: "full get", flags: [...X25519, "-get"] },
   {
     ...plain,
-    id: "ECH accepted, none",
+    id: "ECH accepted none",
     flags: X25519,
     ech: true,
-    against: "full, none",
+    against: "full none",
     expect: "echAccepted",
   },
   {
     ...plain,
-    id: "ECH accepted, get",
+    id: "ECH accepted get",
     flags: [...X25519, "-get"],
     ech: true,
-    against: "full, get",
+    against: "full get",
     expect: "echAccepted",
   },
   {
     ...plain,
-    id: "unknown config_id, none",
+    id: "unknown config_id none",
     flags: [...X25519, "-unknown-id"],
     ech: true,
-    against: "full, none",
+    against: "full none",
     expect: "rejected",
   },
   {
     ...plain,
-    id: "resumed, get",
+    id: "resumed get",
     flags: [...X25519, "-resume", "-renew", "-get"],
-    against: "full, get",
+    against: "full get",
     expect: "resumed",
   },
   {
     ...plain,
-    id: "X25519MLKEM768, get",
+    id: "X25519MLKEM768 get",
     flags: ["-groups", "X25519MLKEM768", "-get"],
-    against: "full, get",
+    against: "full get",
     group: "X25519MLKEM768",
   },
-  { ...plain, id: "own client: full, get", client: "own", flags: ["-get"] },
+  { ...plain, id: "own client: full get", client: "own", flags: ["-get"] },
   {
     ...plain,
-    id: "own client: GREASE, get",
+    id: "own client: GREASE get",
     client: "own",
     flags: ["-get", "-grease"],
-    against: "own client: full, get",
+    against: "own client: full get",
     expect: "grease",
   },
   {
     ...plain,
-    id: "own client: HelloRetryRequest, get",
+    id: "own client: HelloRetryRequest get",
     client: "own",
     flags: ["-get", "-retry-hello"],
-    against: "own client: full, get",
+    against: "own client: full get",
     expect: "retried",
   },
 ];
@@ -102,12 +102,12 @@ export interface Target {
 }
 
 export const TARGETS: readonly Target[] = [
-  { runtime: "bun", row: "full, none", of: "native", ratio: 1.15 },
-  { runtime: "bun", row: "full, get", of: "native", ratio: 1.15 },
-  { runtime: "bun", row: "ECH accepted, none", of: "plain", ratio: 1.45 },
-  { runtime: "bun", row: "ECH accepted, get", of: "plain", ratio: 1.45 },
-  { runtime: "bun", row: "unknown config_id, none", of: "plain", ratio: 1.1 },
-  { runtime: "bun", row: "own client: GREASE, get", of: "plain", ratio: 1.1 },
+  { runtime: "bun", row: "full none", of: "native", ratio: 1.15 },
+  { runtime: "bun", row: "full get", of: "native", ratio: 1.15 },
+  { runtime: "bun", row: "ECH accepted none", of: "plain", ratio: 1.45 },
+  { runtime: "bun", row: "ECH accepted get", of: "plain", ratio: 1.45 },
+  { runtime: "bun", row: "unknown config_id none", of: "plain", ratio: 1.1 },
+  { runtime: "bun", row: "own client: GREASE get", of: "plain", ratio: 1.1 },
 ];
 
 /** kB per idle connection. */

@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { measureCore } from "../../bench/core.ts";
 import { measureCases } from "../../bench/micro.ts";
 import { parseCases } from "../../bench/parse.ts";
 import { CpuClock, residentBytes } from "../../bench/processes.ts";
@@ -35,3 +36,9 @@ function busy(millis: number): void {
   const end = performance.now() + millis;
   while (performance.now() < end);
 }
+
+test("Core measures every scenario, and that it goes as it says", async () => {
+  const results = await measureCore(1, 2);
+  expect(results.map(({ id }) => id)).toContain("ECH accepted: handshake");
+  for (const { estimate } of results) expect(estimate.median).toBeGreaterThan(0);
+});

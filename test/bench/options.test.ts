@@ -8,7 +8,7 @@ test("A bench by itself has the defaults", () => {
     runtimes: [],
     rounds: 12,
     connections: 300,
-    warmUp: 1500,
+    warmUp: 10_000,
     concurrency: 1,
     rows: [],
     client: undefined,
@@ -54,7 +54,7 @@ test("What is wrong is said with what is accepted", () => {
     }
     return "";
   };
-  expect(message()).toContain("handshake, idle, crypto, parse, record");
+  expect(message()).toContain("handshake, idle, core, crypto, parse, record");
   expect(message("handshakes")).toContain("given: handshakes");
   expect(message("idle", "record")).toContain("given: idle record");
   expect(message("idle", "--runtime", "bun,nod")).toBe(
