@@ -106,7 +106,7 @@ function configOf({ names, certificate, key, ech = {} }: ServeOptions): Config {
 }
 
 function serverOf(running: Running, config: Config): Server {
-  const { https, http, root, ech } = running;
+  const { https, http, ech } = running;
   const port = Number(https[0]!.replace(/^.*:/, ""));
   const name = config.sites[0]!.names[0]!;
   const host = name.includes(":") ? `[${name}]` : name;
@@ -115,7 +115,9 @@ function serverOf(running: Running, config: Config): Server {
     http,
     port,
     url: port === 443 ? `https://${host}/` : `https://${host}:${port}/`,
-    root,
+    get root() {
+      return running.root;
+    },
     ech,
     stop: () => running.stop(),
   };

@@ -46,7 +46,7 @@ export interface Running {
   readonly http: readonly string[];
   /** Why there is no HTTP although it was wished for (policy §1.7). */
   readonly httpTrouble: BindError | undefined;
-  /** Path of the local CA's root certificate. */
+  /** Path of the certificate of the local CA's root that issues now. */
   readonly root: string;
   /** Undefined: ECH is off. `configList` in base64. */
   readonly ech: { readonly publicName: string; readonly configList: string } | undefined;
@@ -73,12 +73,15 @@ export async function start(options: StartOptions): Promise<Running> {
     crypto,
     keyLog: options.keyLog,
     now: Date.now,
+    onWarning: (what) => log.event("warn", "warning", { what }),
     onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
   });
-  const root = join(options.dataFolder, "pki/authorities/local/root.crt");
+  const rootFile = () => join(options.dataFolder, control.localCa.root.storageKey);
   const ech = echOf(config, control);
   const welcome = welcomeApp({
-    root,
+    get root() {
+      return rootFile();
+    },
     ech: () => ech,
     certificate: shownBy(() => control.snapshot),
   });
@@ -111,7 +114,9 @@ export async function start(options: StartOptions): Promise<Running> {
     https: httpsListeners.map(placeOf),
     http: httpListeners.map(placeOf),
     httpTrouble: trouble,
-    root,
+    get root() {
+      return rootFile();
+    },
     ech,
     warnings: [...config.warnings, ...storage.warnings, ...control.warnings],
     edge,

@@ -9,6 +9,7 @@ import { type Running, start } from "../start.ts";
 import type { RunArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
 import { findConfig } from "./find-config.ts";
+import { installTrust } from "./install-trust.ts";
 import { openKeyLog } from "./key-log.ts";
 import { openLog } from "./log.ts";
 import { writeReadyFile } from "./ready-file.ts";
@@ -41,6 +42,10 @@ export async function run(args: RunArguments): Promise<void> {
   // Before the ready file: who waits for that may send a signal at once.
   const signal = firstSignal();
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
+  if (process.stdout.isTTY && usesLocalCa(config)) {
+    // It may ask for a password and take its time: nobody waits for it.
+    void installTrust({ data: data.path }, `${program} trust --data ${data.path}`, write);
+  }
 
   await signal;
   log.event("info", "stopping", { live: running.edge.liveConnections });
@@ -65,6 +70,11 @@ function ports(args: RunArguments, config: Config): { https: BindWish; http: Bin
     https: { addresses, ports: choose(args.httpsPort, 443, 8443), option: "--https-port" },
     http: { addresses, ports: choose(args.httpPort, 80, 8080), option: "--http-port" },
   };
+}
+
+/** acme §12.6. */
+function usesLocalCa({ installTrust, sites }: Config): boolean {
+  return installTrust && sites.some((site) => site.certificates.length === 0);
 }
 
 /** policy §5: each hour, as long as it is on. */

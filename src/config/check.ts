@@ -43,6 +43,7 @@ export function check(
     file,
     ech,
     sites: sites.length === 0 ? [DEFAULT_SITE] : sites,
+    installTrust: document.install_trust ?? DEFAULT_CONFIG.installTrust,
     limits,
     warnings: lint(ech, sites),
   };

@@ -12,6 +12,8 @@ export interface Config {
   readonly file: string | undefined;
   readonly ech: EchOptions;
   readonly sites: readonly SiteOptions[];
+  /** On a terminal, try once to have this machine trust the local CA's root. */
+  readonly installTrust: boolean;
   /** Limits that the file raises or lowers, by the names that `validate --limits` prints. */
   readonly limits: LimitValues;
   /** What serves, but is probably not meant. */
@@ -70,6 +72,7 @@ export const DEFAULT_CONFIG: Config = {
   file: undefined,
   ech: { enabled: true, publicName: DEFAULT_PUBLIC_NAME },
   sites: [DEFAULT_SITE],
+  installTrust: true,
   limits: {},
   warnings: [],
 };

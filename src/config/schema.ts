@@ -54,6 +54,7 @@ const limits = z.record(
 );
 
 export const schema = z.strictObject({
+  install_trust: z.optional(z.boolean("true or false")),
   ech: z.optional(ech),
   limits: z.optional(limits),
   site: z.optional(z.array(site, "tables that begin with [[site]], with two brackets")),

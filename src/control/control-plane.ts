@@ -8,7 +8,8 @@ import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import { freshTicketKey, rotate, type TicketKey, TicketKeys } from "../tls/tickets.ts";
 import { buildSnapshot, type BuiltSnapshot } from "./build-snapshot.ts";
-import { type LocalCa, needsRenewal, openLocalCa } from "./certificates/local-ca.ts";
+import { type LocalCa, openLocalCa } from "./certificates/local-ca.ts";
+import { ClockWatch } from "./clock-watch.ts";
 import { ensureEchKeySet } from "./ech/ech-key-store.ts";
 import { maximumNameLength } from "./ech/ech-keys.ts";
 import type { Storage } from "./storage/storage.ts";
@@ -20,6 +21,10 @@ export interface ControlPlaneParts {
   readonly keyLog: ((line: string) => void) | undefined;
   /** The clock: ms since 1970. */
   readonly now: () => number;
+  /** A clock that nobody sets, ms. Default: the runtime's. */
+  readonly monotonicMs?: () => number;
+  /** What the operator should hear while it serves, a sentence. */
+  readonly onWarning?: (what: string) => void;
   /** A later snapshot could not be built: the last one goes on serving. */
   readonly onTrouble: (error: unknown) => void;
 }
@@ -49,6 +54,11 @@ export class ControlPlane {
   /** Undefined: ECH is off. */
   readonly ech: EchKeySet | undefined;
   readonly #parts: ControlPlaneParts;
+  readonly #clock: ClockWatch;
+  /** Between these two times the local CA need not be looked after. */
+  #lookedMs: number;
+  #nextLookMs = 0;
+  #nextSweepMs: number;
   #ticketKeys: readonly TicketKey[];
   #built: BuiltSnapshot | undefined;
   #timer: ReturnType<typeof setInterval> | undefined;
@@ -59,6 +69,10 @@ export class ControlPlane {
     this.#parts = parts;
     this.localCa = localCa;
     this.ech = ech;
+    const { now, monotonicMs = () => performance.now() } = parts;
+    this.#clock = new ClockWatch(now, monotonicMs);
+    this.#lookedMs = now();
+    this.#nextSweepMs = now() + SWEEP_EVERY_MS;
     this.#ticketKeys = [freshTicketKey(parts.crypto, parts.now())];
   }
 
@@ -74,6 +88,7 @@ export class ControlPlane {
 
   /** Looks after what is due, once a minute from now on. */
   keepFresh(onSnapshot: (snapshot: Snapshot) => void): void {
+    this.#nextLookMs = this.localCa.schedule(this.#built!.managed).nextLookMs;
     this.#timer = setInterval(() => void this.#tick(onSnapshot), TICK_MS);
     this.#timer.unref();
   }
@@ -100,9 +115,13 @@ export class ControlPlane {
     if (this.#isTicking) return;
     this.#isTicking = true;
     try {
-      if (!this.#rotateTicketKeys() && !this.#isRenewalDue()) return;
+      const isRotated = this.#rotateTicketKeys();
+      const isRenewed = await this.#renewAuthorities();
+      const { leavesDue } = this.localCa.schedule(this.#built!.managed);
+      if (!isRotated && !isRenewed && leavesDue.length === 0) return;
       await this.refresh();
       onSnapshot(this.snapshot);
+      this.#nextLookMs = this.localCa.schedule(this.#built!.managed).nextLookMs;
     } catch (error) {
       this.#parts.onTrouble(error);
     } finally {
@@ -121,13 +140,37 @@ export class ControlPlane {
     return true;
   }
 
-  #isRenewalDue(): boolean {
+  /** True: chains are others from now on. */
+  async #renewAuthorities(): Promise<boolean> {
     const nowMs = this.#parts.now();
-    return this.#built!.managed.some((credential) => needsRenewal(credential, nowMs));
+    const { authoritiesDue, nextLookMs } = this.localCa.schedule(this.#built!.managed);
+    // Before the last look: the clock was set back.
+    const isDue = nowMs >= this.#nextLookMs || nowMs < this.#lookedMs;
+    if (!isDue && !authoritiesDue) return false;
+    this.#lookedMs = nowMs;
+    this.#nextLookMs = nextLookMs;
+    const { mayErase, jumpMs } = this.#clock.look();
+    if (jumpMs !== 0) this.#parts.onWarning?.(aboutJump(jumpMs));
+    const isRenewed = await this.localCa.renew();
+    if (mayErase && nowMs >= this.#nextSweepMs) {
+      this.#nextSweepMs = nowMs + SWEEP_EVERY_MS;
+      await this.localCa.sweep(mayErase);
+    }
+    return isRenewed;
   }
 }
 
+function aboutJump(jumpMs: number): string {
+  const minutes = Math.round(Math.abs(jumpMs) / 60_000);
+  return `The clock was set ${
+    jumpMs > 0 ? "forward" : "back"
+  } by ${minutes} minutes: nothing that has expired is ` +
+    "erased until it has run for an hour without that";
+}
+
 const TICK_MS = 60_000;
+/** acme §14.12. */
+const SWEEP_EVERY_MS = 86_400_000;
 /** policy §5 and tls13-server §7.1: a key opens what it sealed for as long as that may be used. */
 const TICKET_ROTATION_MS = 12 * 3600_000;
 const TICKET_GENERATIONS = 4;

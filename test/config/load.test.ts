@@ -66,6 +66,7 @@ client_auth = { mode = "request" }
         groups: [NamedGroup.x25519],
       },
     ],
+    installTrust: true,
     limits: {},
     warnings: [expect.stringContaining("differ in alpn or groups")],
   });
@@ -94,6 +95,10 @@ test("policy 8.4: a site under the public name is served, with a warning", async
   expect(config.warnings).toEqual([expect.stringContaining("a.example is the ECH public name")]);
 });
 
+test("acme 12.6: the try to be trusted can be switched off", async () => {
+  expect((await parseConfig("install_trust = false", FILE)).installTrust).toBe(false);
+});
+
 test("Limits are taken by name", async () => {
   const config = await parseConfig("[limits]\nmaxClientHello = 4096\nlimitLoopback = true", FILE);
   expect(config.limits).toEqual({ maxClientHello: 4096, limitLoopback: true });
@@ -112,7 +117,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "an unknown table is refused at its header",
     `\n[eck]\nenabled = true`,
-    '/etc/sotto/sotto.toml:2:1: unknown key "eck", accepted: ech, limits, site; did you mean "ech"?',
+    '/etc/sotto/sotto.toml:2:1: unknown key "eck", accepted: install_trust, ech, limits, site; did you mean "ech"?',
   ],
   [
     "an unknown key deep in an inline table has its own column",
@@ -122,7 +127,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a word far from every known one gets no suggestion",
     `listen = 4`,
-    '/etc/sotto/sotto.toml:1:1: unknown key "listen", accepted: ech, limits, site',
+    '/etc/sotto/sotto.toml:1:1: unknown key "listen", accepted: install_trust, ech, limits, site',
   ],
   [
     "a wrong type shows what was found and what is accepted",

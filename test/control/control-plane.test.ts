@@ -7,7 +7,11 @@ import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { DEFAULT_CONFIG, type SiteOptions } from "../../src/config/config.ts";
 import { parseConfig } from "../../src/config/load.ts";
-import { type ControlPlane, startControlPlane } from "../../src/control/control-plane.ts";
+import {
+  type ControlPlane,
+  type ControlPlaneParts,
+  startControlPlane,
+} from "../../src/control/control-plane.ts";
 import { publishedConfigList } from "../../src/control/ech/ech-keys.ts";
 import { openFileStorage } from "../../src/control/storage/files.ts";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
@@ -24,8 +28,13 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function start(config = DEFAULT_CONFIG, now: () => number = Date.now) {
+async function start(
+  config = DEFAULT_CONFIG,
+  now: () => number = Date.now,
+  more: Partial<ControlPlaneParts> = {},
+) {
   return await startControlPlane({
+    ...more,
     config,
     storage: await openFileStorage(join(folder, "data")),
     crypto: chooseCrypto(),
@@ -188,5 +197,87 @@ test("policy 5: ticket keys rotate every 12 h, four generations, and leaves are 
   expect(names(last)).toHaveLength(4);
   expect(names(last)).not.toContain(names(first)[0]);
   expect(last.server.tickets!.lifetimeSeconds).toBe(36 * 3600);
+  plane.stop();
+});
+
+/** A plane under an injected clock, and what it makes of a minute's tick after so many hours. */
+async function underClock(more: Partial<ControlPlaneParts> = {}, begin = Date.UTC(2030, 0, 1)) {
+  vi.useFakeTimers({ now: begin, toFake: ["setInterval", "clearInterval", "Date"] });
+  const warnings: string[] = [];
+  let jumped = 0;
+  const plane = await start(DEFAULT_CONFIG, Date.now, {
+    monotonicMs: () => Date.now() - begin - jumped,
+    onWarning: (what) => void warnings.push(what),
+    ...more,
+  });
+  let next: ((snapshot: Snapshot) => void) | undefined;
+  plane.keepFresh((snapshot) => next?.(snapshot));
+  return {
+    plane,
+    warnings,
+    /** The snapshot that the next tick brings. */
+    async after(hours: number): Promise<Snapshot> {
+      const arrived = new Promise<Snapshot>((resolve) => next = resolve);
+      vi.setSystemTime(Date.now() + hours * HOUR);
+      vi.advanceTimersByTime(60_000);
+      return await arrived;
+    },
+    /** The wall clock alone is set. */
+    set(hours: number) {
+      jumped += hours * HOUR;
+      vi.setSystemTime(Date.now() + hours * HOUR);
+    },
+  };
+}
+
+test("acme 12.2: an intermediate that is due is renewed, and all leaves with it, under the same root", async () => {
+  const { plane, after } = await underClock();
+  const root = plane.localCa.rootPem;
+  const issuer = (snapshot: Snapshot) => leaf(snapshot, "localhost").chain[1];
+  const first = plane.snapshot;
+  let last = first;
+  for (let day = 0; day < 5; day++) last = await after(24);
+  expect(issuer(last)).toEqual(issuer(first));
+  last = await after(24);
+  expect(issuer(last)).not.toEqual(issuer(first));
+  expect(plane.localCa.rootPem).toBe(root);
+  plane.stop();
+});
+
+test("acme 12.4: a root that is due gets a successor, and its path is told anew", async () => {
+  const { plane, after } = await underClock();
+  const { rootPem } = plane.localCa;
+  const { storageKey } = plane.localCa.root;
+  const last = await after(2900 * 24);
+  expect(plane.localCa.rootPem).not.toBe(rootPem);
+  expect(plane.localCa.root.storageKey).not.toBe(storageKey);
+  expect(leaf(last, "localhost").chain).toHaveLength(3);
+  plane.stop();
+});
+
+test("acme 14.15b: a clock that is set is told of, and certificates are good by either time", async () => {
+  const { plane, warnings, after, set } = await underClock();
+  const key = publishedConfigList(plane.ech!);
+  set(24);
+  const ahead = await after(0);
+  expect(warnings).toEqual([expect.stringContaining("set forward by 1440 minutes")]);
+  expect(leaf(ahead, "localhost").notAfterMs).toBeGreaterThan(Date.now());
+  set(-24 * 400);
+  const behind = await after(0);
+  expect(warnings[1]).toContain("set back by");
+  expect(leaf(behind, "localhost").notBeforeMs).toBeLessThan(Date.now());
+  expect(publishedConfigList(plane.ech!)).toBe(key);
+  plane.stop();
+});
+
+test("acme 14.12: once a day what has expired for two weeks is swept, the clock permitting", async () => {
+  const { plane, after } = await underClock();
+  const sweep = vi.spyOn(plane.localCa, "sweep");
+  await after(10);
+  expect(sweep).not.toHaveBeenCalled();
+  await after(20);
+  expect(sweep.mock.calls).toEqual([[true]]);
+  await after(10);
+  expect(sweep).toHaveBeenCalledTimes(1);
   plane.stop();
 });
