@@ -1,0 +1,250 @@
+/**
+ * Which processes of this machine serve from a data folder: one file per listen address.
+ *
+ * `instances/HOST/ADDRESS.PORT.json` says who has an address, the socket beside it answers for its health. Hosts that
+ * share a folder have files of their own, so a host's name must be its own too.
+ *
+ * Whether a process still lives is asked of the system: its id and the moment it began, which no second process of a
+ * boot has. Where that cannot be read (another system than Linux, another container, Deno with few permissions) its
+ * socket is called. No clock is compared.
+ *
+ * @module
+ */
+import { randomBytes } from "node:crypto";
+import { link, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { connect } from "node:net";
+import { hostname } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+
+import * as z from "zod/mini";
+
+import { explainFileError } from "./storage/files.ts";
+
+/** Another process has the address; the message names the way out. */
+export class InstanceError extends Error {
+  override readonly name = "InstanceError";
+  readonly holder: Instance;
+
+  constructor(address: string, holder: Instance) {
+    super(
+      `Cannot serve on ${address}: sotto with process id ${holder.pid} serves there from the same ` +
+        "data folder. Add --takeover to follow it without losing a connection, or stop it with: " +
+        `kill ${holder.pid}`,
+    );
+    this.holder = holder;
+  }
+}
+
+const INSTANCE = z.object({
+  pid: z.int().check(z.positive()),
+  /** Of the process, in ticks since boot; empty where the system does not say. */
+  began: z.string(),
+  /** One boot's, and one container's; empty where the system does not say. */
+  boot: z.string(),
+  container: z.string(),
+  /** `127.0.0.1:443`, `[::1]:443` */
+  address: z.string(),
+});
+
+/** What a lock says of its holder. */
+export type Instance = Readonly<z.infer<typeof INSTANCE>>;
+
+/** Who serves from `folder` on this machine and lives, in the order of addresses: for `reload`. */
+export async function readInstanceLocks(folder: string): Promise<readonly Instance[]> {
+  const place = placeOf(folder);
+  const found: Instance[] = [];
+  for (const name of (await readdir(place).catch((): string[] => [])).sort()) {
+    if (!name.endsWith(".json")) continue;
+    const path = join(place, name);
+    const instance = await read(path);
+    if (instance !== undefined && await isAlive(instance, socketOf(path))) found.push(instance);
+  }
+  return found;
+}
+
+/** Who has `address` and lives; the process itself does not count. */
+export async function instanceOn(folder: string, address: string): Promise<Instance | undefined> {
+  const path = pathOf(folder, address);
+  const found = await read(path);
+  if (found === undefined || isOurs(found, await ourselves(address))) return undefined;
+  return await isAlive(found, socketOf(path)) ? found : undefined;
+}
+
+/** Where the socket of the instance on `address` lies. */
+export function instanceSocket(folder: string, address: string): string {
+  return socketOf(pathOf(folder, address));
+}
+
+export interface InstanceLock {
+  readonly address: string;
+  /** Gives it up, unless somebody has taken it over. */
+  release(): Promise<void>;
+}
+
+/**
+ * Takes the lock of `address`. One whose holder is dead counts as none.
+ *
+ * @param takeover a living holder is followed: the lock is ours at once, ending the holder is the caller's
+ * @throws {InstanceError} a living process has it
+ * @throws {StorageError} the folder cannot be written to
+ */
+export async function takeInstanceLock(
+  folder: string,
+  address: string,
+  { takeover = false }: { takeover?: boolean } = {},
+): Promise<InstanceLock> {
+  const path = pathOf(folder, address);
+  const ours = await ourselves(address);
+  const temporary = `${path}.${randomBytes(8).toString("hex")}~`;
+  try {
+    await mkdir(placeOf(folder), { recursive: true, mode: 0o700 });
+    await writeFile(temporary, JSON.stringify(ours) + "\n", { mode: 0o600, flag: "wx" });
+    if (takeover) await rename(temporary, path);
+    else await place(temporary, path, address);
+  } catch (error) {
+    throw error instanceof InstanceError ? error : explainFileError("write", path, error);
+  } finally {
+    await rm(temporary, { force: true }).catch(() => {});
+  }
+  return {
+    address,
+    async release() {
+      const found = await read(path);
+      if (found !== undefined && isOurs(found, ours)) await rm(path, { force: true });
+    },
+  };
+}
+
+/** Gives the file its place where none of a living holder is. */
+async function place(temporary: string, path: string, address: string): Promise<void> {
+  for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+    if (await linkNew(temporary, path)) return;
+    const holder = await livingHolder(path);
+    if (holder !== undefined) throw new InstanceError(address, holder);
+    // Of all that find it dead one may put itself in its place, after another look: it may be another's by now.
+    const guard = `${path}.dead~`;
+    if (!await linkNew(temporary, guard)) {
+      const rival = await read(guard);
+      if (rival === undefined || !await isAlive(rival, socketOf(path))) {
+        await rm(guard, { force: true });
+      }
+      await delay(RETRY_MS);
+      continue;
+    }
+    try {
+      const holder = await livingHolder(path);
+      if (holder !== undefined) throw new InstanceError(address, holder);
+      return await rename(temporary, path);
+    } finally {
+      await rm(guard, { force: true });
+    }
+  }
+  throw new Error("others want it too, again and again");
+}
+
+/** False: there is one. */
+async function linkNew(from: string, to: string): Promise<boolean> {
+  try {
+    await link(from, to);
+    return true;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "EEXIST") return false;
+    throw error;
+  }
+}
+
+async function livingHolder(path: string): Promise<Instance | undefined> {
+  const found = await read(path);
+  return found !== undefined && await isAlive(found, socketOf(path)) ? found : undefined;
+}
+
+const MAX_ATTEMPTS = 20;
+const RETRY_MS = 10;
+
+async function read(path: string): Promise<Instance | undefined> {
+  try {
+    return INSTANCE.parse(JSON.parse(await readFile(path, "utf8")));
+  } catch {
+    return undefined; // none, or nothing of ours: a lock appears whole
+  }
+}
+
+async function isAlive(instance: Instance, socket: string): Promise<boolean> {
+  const { boot, container } = await ourselves("");
+  const isKnown = instance.began !== "" && instance.boot !== "" && boot !== "";
+  if (isKnown && instance.boot !== boot) return false;
+  if (!isKnown || instance.container !== container) return await answers(socket);
+  try {
+    return await began(instance.pid) === instance.began;
+  } catch {
+    return await answers(socket);
+  }
+}
+
+/** Does anybody listen there? */
+function answers(path: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = connect(path);
+    const done = (does: boolean) => {
+      socket.destroy();
+      resolve(does);
+    };
+    socket.once("connect", () => done(true));
+    socket.once("error", () => done(false));
+  });
+}
+
+async function ourselves(address: string): Promise<Instance> {
+  const orEmpty = (text: Promise<string | undefined>) => text.then((it) => it ?? "", () => "");
+  return {
+    pid: process.pid,
+    began: await orEmpty(began(process.pid)),
+    boot: await orEmpty(
+      readFile("/proc/sys/kernel/random/boot_id", "latin1").then((id) => id.trim()),
+    ),
+    container: await orEmpty(readlink("/proc/self/ns/pid")),
+    address,
+  };
+}
+
+/**
+ * The 22nd field of /proc/PID/stat; undefined where there is no such process, or it has ended and nobody has asked.
+ *
+ * @throws where there is no /proc to be read
+ */
+async function began(pid: number): Promise<string | undefined> {
+  let stat: string;
+  try {
+    stat = await readFile(`/proc/${pid}/stat`, "latin1");
+  } catch (error) {
+    await readFile("/proc/self/stat"); // is there any?
+    if (GONE.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
+    throw error;
+  }
+  // The second field is the program's name in brackets, which may hold anything.
+  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
+  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
+}
+
+const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
+
+function isOurs(found: Instance, ours: Instance): boolean {
+  return found.pid === ours.pid && found.began === ours.began && found.boot === ours.boot &&
+    found.container === ours.container;
+}
+
+function placeOf(folder: string): string {
+  return join(folder, "instances", hostname().replaceAll(/[^A-Za-z0-9_.-]/g, "_"));
+}
+
+function pathOf(folder: string, address: string): string {
+  const at = address.lastIndexOf(":");
+  const host = address.slice(0, at).replaceAll(/[[\]]/g, "").replaceAll(":", "_");
+  return join(placeOf(folder), `${host}.${address.slice(at + 1)}.json`);
+}
+
+function socketOf(path: string): string {
+  return path.replace(/json$/, "sock");
+}
