@@ -1,0 +1,51 @@
+/**
+ * Whether it lives and whether it can serve, for whoever may open the socket in the data folder.
+ * @module
+ */
+import { Hono } from "hono";
+
+export interface Health {
+  /** Some HTTPS port is listened on, and it is not about to stop. */
+  readonly isListening: boolean;
+  readonly hasSnapshot: boolean;
+  /** ECH is off, or its public name has a certificate that is valid now: without, nobody gets new keys. */
+  readonly hasPublicNameCertificate: boolean;
+}
+
+export interface HealthParts {
+  /** Asked at each request. */
+  readonly health: () => Health;
+  /** What a process id cannot be used for everywhere: stop as a first SIGTERM does. */
+  readonly stop: () => void;
+}
+
+/**
+ * `GET /healthz`: 200 as long as the process answers. `GET /readyz`: 200 once it can serve, else 503 with what is
+ * missing, a word a line. `POST /stop`: 202, then it drains and ends.
+ */
+export function healthApp({ health, stop }: HealthParts): Hono {
+  const app = new Hono();
+  app.use(async (c, next) => {
+    await next();
+    c.header("Cache-Control", "no-store");
+  });
+  app.get("/healthz", (c) => c.text("ok\n"));
+  app.get("/readyz", (c) => {
+    const missing = whatIsMissing(health());
+    if (missing.length === 0) return c.text("ready\n");
+    return c.text(missing.map((word) => `${word}\n`).join(""), 503);
+  });
+  app.post("/stop", (c) => {
+    stop();
+    return c.text("stopping\n", 202);
+  });
+  return app;
+}
+
+function whatIsMissing(health: Health): string[] {
+  const missing: string[] = [];
+  if (!health.isListening) missing.push("listening");
+  if (!health.hasSnapshot) missing.push("snapshot");
+  if (!health.hasPublicNameCertificate) missing.push("public-name-certificate");
+  return missing;
+}

@@ -1,0 +1,90 @@
+import { mkdtemp, readdir, rm, stat } from "node:fs/promises";
+import { request } from "node:http";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+
+import { afterEach, beforeEach, expect, test } from "vitest";
+
+import { type Health, healthApp } from "../../src/admin/health.ts";
+import { serveUnix } from "../../src/runtime/unix-http.ts";
+
+const READY: Health = { isListening: true, hasSnapshot: true, hasPublicNameCertificate: true };
+
+let folder: string;
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sotto-health-"));
+});
+afterEach(async () => {
+  await rm(folder, { recursive: true });
+});
+
+function app(health: Partial<Health> = {}) {
+  return healthApp({ health: () => ({ ...READY, ...health }), stop() {} });
+}
+
+test("design 12: it is ready when it listens, has a snapshot and the public name's certificate", async () => {
+  const ask = async (health: Partial<Health>) => {
+    const response = await app(health).request("/readyz");
+    return [response.status, await response.text()];
+  };
+  expect(await ask({})).toEqual([200, "ready\n"]);
+  expect(await ask({ isListening: false })).toEqual([503, "listening\n"]);
+  expect(await ask({ hasSnapshot: false, hasPublicNameCertificate: false })).toEqual([
+    503,
+    "snapshot\npublic-name-certificate\n",
+  ]);
+});
+
+test("design 12: it is healthy as long as it answers, ready or not", async () => {
+  const response = await app({ isListening: false }).request("/healthz");
+  expect([response.status, await response.text()]).toEqual([200, "ok\n"]);
+  expect(response.headers.get("cache-control")).toBe("no-store");
+});
+
+test("Only a POST stops it", async () => {
+  let stops = 0;
+  const app = healthApp({ health: () => READY, stop: () => void stops++ });
+  expect((await app.request("/stop")).status).toBe(404);
+  expect(stops).toBe(0);
+  expect((await app.request("/stop", { method: "POST" })).status).toBe(202);
+  expect(stops).toBe(1);
+});
+
+test("design 12: its socket is for its owner alone, and goes with it", async () => {
+  const path = join(folder, "deep/er/health.sock");
+  const server = await serveUnix(path, app().fetch);
+  expect((await stat(path)).mode & 0o777).toBe(0o600);
+  expect((await stat(join(folder, "deep/er"))).mode & 0o777).toBe(0o700);
+  expect(await get(path, "/healthz")).toEqual([200, "ok\n"]);
+  expect(await get(path, "/other")).toEqual([404, "404 Not Found"]);
+  await server.stop();
+  expect(await readdir(join(folder, "deep/er"))).toEqual([]);
+});
+
+test("A second one follows the first in its place, which the first then leaves alone", async () => {
+  const path = join(folder, "health.sock");
+  const first = await serveUnix(path, app({ isListening: false }).fetch);
+  expect(await get(path, "/readyz")).toEqual([503, "listening\n"]);
+  const second = await serveUnix(path, app().fetch);
+  await first.stop();
+  expect(await get(path, "/readyz")).toEqual([200, "ready\n"]);
+  await second.stop();
+  expect(await readdir(folder)).toEqual([]);
+});
+
+test("A path that is too long for a socket is told of", async () => {
+  const path = join(folder, "x".repeat(100), "health.sock");
+  await expect(serveUnix(path, app().fetch)).rejects.toThrow(/at most 103 bytes/);
+});
+
+function get(socketPath: string, path: string): Promise<[number | undefined, string]> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, agent: false }, (response) => {
+      let text = "";
+      response.on("data", (chunk: Buffer) => void (text += chunk.toString()));
+      response.on("end", () => resolve([response.statusCode, text]));
+    });
+    asked.on("error", reject);
+    asked.end();
+  });
+}
