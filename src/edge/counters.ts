@@ -31,6 +31,8 @@ export class Counters {
   /** The same of the outcomes that name a config_id, by it: 256 at most. */
   readonly echByConfigId: Tally[] = [];
   plainHttp = 0;
+  /** Connections passed on without being decrypted. */
+  passedOn = 0;
   /** Our own faults: exceptions that ended a connection. */
   exceptions = 0;
 

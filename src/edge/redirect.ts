@@ -96,7 +96,7 @@ class RedirectConnection implements SocketEvents {
   }
 
   #answer(head: string): void {
-    const wanted = parse(head);
+    const wanted = parseWanted(head);
     if (wanted === undefined) return this.#send(400);
     const { host, target } = wanted;
     const site = this.#parts.snapshot().findText(host.host);
@@ -133,14 +133,14 @@ const REASONS = {
   431: "Request Header Fields Too Large",
 } as const;
 
-interface Wanted {
+export interface Wanted {
   readonly host: HostPort;
   /** Path and query, ASCII. */
   readonly target: string;
 }
 
 /** Undefined: malformed, or without a Host (policy §3.5, §3.6). */
-function parse(text: string): Wanted | undefined {
+export function parseWanted(text: string): Wanted | undefined {
   try {
     const { host, target } = parseRequestHead(text, MAX_FIELDS);
     if (host === undefined || target.includes("#")) return undefined;

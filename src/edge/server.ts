@@ -11,7 +11,7 @@ import { type Clock, Deadlines, SYSTEM_CLOCK } from "./deadlines.ts";
 import type { Handler } from "./handlers/handler.ts";
 import { DEFAULT_EDGE_LIMITS, type EdgeLimits, type RefusingLimit } from "./limits.ts";
 import type { Log } from "./log.ts";
-import type { SessionHost } from "./session-host.ts";
+import type { PassOn, SessionHost } from "./session-host.ts";
 import { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
 
@@ -31,6 +31,8 @@ export interface EdgeParts {
   readonly sign?: (request: SignatureRequest) => Promise<Uint8Array>;
   /** Judges client certificates for sites that verify them. Without it all are refused. */
   readonly verifyClient?: SessionHost["verifyClient"];
+  /** Asked once for each snapshot. Without an answer, or without this, every connection is ours to decrypt. */
+  readonly passOn?: (snapshot: Snapshot) => PassOn | undefined;
 }
 
 export class EdgeServer implements SessionHost {
@@ -40,6 +42,7 @@ export class EdgeServer implements SessionHost {
   readonly clock: Clock;
   readonly deadlines: Deadlines;
   readonly rethrow: boolean;
+  passOn: PassOn | undefined;
   readonly #parts: EdgeParts;
   readonly #sources: Sources;
   readonly #listeners = new Set<Listener>();
@@ -58,6 +61,7 @@ export class EdgeServer implements SessionHost {
     this.rethrow = parts.rethrow ?? false;
     this.#sources = new Sources(this.limits);
     this.#snapshot = parts.snapshot;
+    this.passOn = parts.passOn?.(parts.snapshot);
   }
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES or EADDRNOTAVAIL */
@@ -82,6 +86,7 @@ export class EdgeServer implements SessionHost {
   /** For connections from now on; running ones keep what they have. */
   useSnapshot(snapshot: Snapshot): void {
     this.#snapshot = snapshot;
+    this.passOn = this.#parts.passOn?.(snapshot);
   }
 
   /** Stops accepting at once, ends connections as they fall quiet, and cuts the rest after `drainTimeoutMs`. */

@@ -7,7 +7,7 @@ import type { ClientAuth } from "../tls/config.ts";
 import type { ClientVerdict, SignatureRequest } from "../tls/output.ts";
 import type { Counters } from "./counters.ts";
 import type { Clock, Deadlines } from "./deadlines.ts";
-import type { Handler } from "./handlers/handler.ts";
+import type { Handler, PassOnHandler } from "./handlers/handler.ts";
 import type { EdgeLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
 import type { Session } from "./session.ts";
@@ -22,6 +22,8 @@ export interface SessionHost {
   /** For tests: what ended a connection as an exception is thrown again. */
   readonly rethrow: boolean;
   readonly snapshot: Snapshot;
+  /** Undefined: no site is passed on, so no hello is looked at for it. */
+  readonly passOn: PassOn | undefined;
   handlerOf(site: Site): Handler;
   /** For credentials that do not sign at once. */
   sign(request: SignatureRequest): Promise<Uint8Array>;
@@ -37,3 +39,6 @@ export interface SessionHost {
   handshakeOver(session: Session, peersFault: boolean): void;
   gone(session: Session): void;
 }
+
+/** Who gets a connection whose hello, as it was sent, has this name (lower case)? Undefined: it is ours to answer. */
+export type PassOn = (name: string, snapshot: Snapshot) => PassOnHandler | undefined;

@@ -13,6 +13,9 @@ export class SessionStream implements Stream {
     return this.#session.write(bytes, start, end);
   }
   end(): void {
+    this.#session.finish();
+  }
+  endWrite(): void {
     this.#session.endWrite();
   }
   abort(): void {

@@ -26,10 +26,11 @@ import { add } from "./counters.ts";
 import type { Timed } from "./deadlines.ts";
 import { describeException } from "./exception.ts";
 import { SessionFacts } from "./facts.ts";
-import type { HandlerConnection } from "./handlers/handler.ts";
+import type { HandlerConnection, PassOnHandler } from "./handlers/handler.ts";
 import type { EndingLimit } from "./limits.ts";
 import { OutputQueue } from "./output-queue.ts";
-import { mayBeginPlainHttp, PLAIN_HTTP_ANSWER } from "./plain-http.ts";
+import { HelloPeek, PlainConnection } from "./passthrough.ts";
+import { mayBeginPlainHttp, PlainHttp } from "./plain-http.ts";
 import type { SessionHost } from "./session-host.ts";
 import { SessionStream } from "./session-stream.ts";
 import type { Source } from "./sources.ts";
@@ -43,7 +44,10 @@ export class Session implements SocketEvents, Output, Timed {
   #phaseEndsMs: number;
   /** When bytes have waited for too long for a peer that takes none. */
   #stalledAtMs = Infinity;
-  #connection: ServerConnection | undefined;
+  /** Bytes from which it cannot be told yet what is spoken, or to whom. */
+  #opening: PlainHttp | HelloPeek | undefined;
+  /** A PlainConnection where we are not the ones to decrypt. */
+  #connection: ServerConnection | PlainConnection | undefined;
   /** The one that was current at the first byte. */
   #snapshot: Snapshot | undefined;
   #site: Site | undefined;
@@ -60,6 +64,10 @@ export class Session implements SocketEvents, Output, Timed {
   /** close_notify came, or FIN. */
   #peerEnded = false;
   #finCame = false;
+  /** close_notify went, and FIN behind it; the peer's data still comes. */
+  #weEndedWrite = false;
+  #finSent = false;
+  /** … and now it does not. */
   #weEnded = false;
   /** The last bytes came from the peer: it may wait for an answer. */
   #answerDue = false;
@@ -93,6 +101,7 @@ export class Session implements SocketEvents, Output, Timed {
         this.#queue = undefined;
         this.#stalledAtMs = Infinity;
         if (this.#phase === Phase.Lingering) return this.#shutdown();
+        if (this.#weEndedWrite) this.#sendFin();
       }
       this.#settle();
     } catch (error) {
@@ -131,7 +140,7 @@ export class Session implements SocketEvents, Output, Timed {
   // What the connection says (Output)
 
   send(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase >= Phase.Cut) return;
+    if (this.#phase >= Phase.Cut || this.#finSent) return;
     if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
     const taken = this.#socket.write(bytes, start, end);
     if (taken === end - start) return;
@@ -157,9 +166,9 @@ export class Session implements SocketEvents, Output, Timed {
   needSignature(request: SignatureRequest): void {
     void this.#hold(
       this.#host.sign(request),
-      (signature) => this.#connection?.useSignature(signature),
+      (signature) => this.#server?.useSignature(signature),
       () => {
-        this.#connection?.failSignature();
+        this.#server?.failSignature();
         this.#lost("signer failed");
       },
     );
@@ -169,11 +178,11 @@ export class Session implements SocketEvents, Output, Timed {
     const verdict = auth.mode === "request" || auth.mode === "require"
       ? { verdict: "unverified" } as const
       : this.#host.verifyClient(chain, auth, this.#site!);
-    if (!(verdict instanceof Promise)) return this.#connection!.useClientVerdict(verdict);
+    if (!(verdict instanceof Promise)) return this.#server!.useClientVerdict(verdict);
     void this.#hold(
       verdict,
-      (verdict) => this.#connection?.useClientVerdict(verdict),
-      () => this.#connection?.useClientVerdict({ refuse: "unknown certificate" }),
+      (verdict) => this.#server?.useClientVerdict(verdict),
+      () => this.#server?.useClientVerdict({ refuse: "unknown certificate" }),
     );
   }
 
@@ -209,7 +218,7 @@ export class Session implements SocketEvents, Output, Timed {
   // What the handler says (Stream)
 
   write(bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#weEnded || this.#phase >= Phase.Lingering) return false;
+    if (this.#weEnded || this.#weEndedWrite || this.#phase >= Phase.Lingering) return false;
     try {
       this.#moved();
       this.#answerDue = false;
@@ -226,6 +235,17 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   endWrite(): void {
+    if (this.#weEnded || this.#weEndedWrite || this.#phase >= Phase.Lingering) return;
+    try {
+      this.#weEndedWrite = true;
+      this.#connection!.closeWrite();
+      if (this.#queue === undefined) this.#sendFin();
+    } catch (error) {
+      this.#fault(error);
+    }
+  }
+
+  finish(): void {
     if (this.#weEnded || this.#phase >= Phase.Lingering) return;
     try {
       this.#weEnded = true;
@@ -314,19 +334,56 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   #receive(bytes: Uint8Array): void {
-    let connection = this.#connection;
-    if (connection === undefined) {
-      if (mayBeginPlainHttp(bytes[0]!)) return this.#answerPlainHttp();
-      this.#snapshot = this.#host.snapshot;
-      connection = this.#connection = new ServerConnection(this.#snapshot.server, this);
-    }
+    const begun = this.#connection === undefined ? this.#begin(bytes) : bytes;
+    if (begun === undefined) return;
     this.#receiving = true;
     try {
-      connection.receive(bytes, this.#host.clock.wallMs());
+      this.#connection!.receive(begun, this.#host.clock.wallMs());
     } finally {
       this.#receiving = false;
     }
     this.#settle();
+  }
+
+  /** The first bytes. Returns all that have come once it is clear whose they are; undefined before, and if nobody's. */
+  #begin(bytes: Uint8Array): Uint8Array | undefined {
+    const snapshot = this.#snapshot ??= this.#host.snapshot;
+    if (this.#opening === undefined && mayBeginPlainHttp(bytes[0]!)) {
+      this.#opening = new PlainHttp(snapshot);
+    }
+    if (this.#opening instanceof PlainHttp) {
+      const answer = this.#opening.receive(bytes);
+      if (answer !== undefined) this.#answerPlainHttp(answer);
+      return undefined;
+    }
+    const { passOn } = this.#host;
+    let peeked;
+    if (passOn !== undefined) {
+      this.#opening ??= new HelloPeek(snapshot.server.limits.maxClientHello);
+      peeked = this.#opening.receive(bytes);
+      if (peeked === undefined) return undefined;
+      this.#opening = undefined;
+    }
+    const name = peeked?.name;
+    const handler = name === undefined ? undefined : passOn!(name, snapshot);
+    if (handler === undefined) this.#connection = new ServerConnection(snapshot.server, this);
+    else this.#passOn(handler, name!);
+    return peeked === undefined ? bytes : peeked.bytes;
+  }
+
+  /** From here on this session carries bytes that it does not read. */
+  #passOn(handler: PassOnHandler, name: string): void {
+    const { counters, deadlines, limits } = this.#host;
+    counters.passedOn++;
+    this.#host.handshakeOver(this, false);
+    this.#phase = Phase.Open;
+    this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
+    this.#connection = new PlainConnection(this);
+    this.#handler = handler.openEncrypted(new SessionStream(this), this.#socket, name);
+  }
+
+  get #server(): ServerConnection | undefined {
+    return this.#connection as ServerConnection | undefined;
   }
 
   /** After each turn: what could not be done in the middle of it. */
@@ -488,7 +545,7 @@ export class Session implements SocketEvents, Output, Timed {
   #linger(discards: number): void {
     this.#phase = Phase.Lingering;
     this.#phaseEndsMs = Infinity;
-    this.#connection = undefined;
+    this.#connection = this.#opening = undefined;
     this.#discards = discards;
     this.#steer();
     if (this.#queue === undefined) this.#shutdown();
@@ -497,6 +554,12 @@ export class Session implements SocketEvents, Output, Timed {
   #shutdown(): void {
     if (this.#finCame) return this.#close();
     this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.lingerMs;
+    this.#sendFin();
+  }
+
+  #sendFin(): void {
+    if (this.#finSent) return;
+    this.#finSent = true;
     this.#socket.shutdown();
   }
 
@@ -512,10 +575,10 @@ export class Session implements SocketEvents, Output, Timed {
     this.#socket.close();
   }
 
-  #answerPlainHttp(): void {
+  #answerPlainHttp(answer: Uint8Array): void {
     this.#host.counters.plainHttp++;
     this.#handshakeOver("failed", true);
-    this.send(PLAIN_HTTP_ANSWER, 0, PLAIN_HTTP_ANSWER.length);
+    this.send(answer, 0, answer.length);
     this.#linger(this.#host.limits.lingerBytes);
   }
 

@@ -231,6 +231,9 @@ class FakeStream implements Stream {
   end(): void {
     this.ended = true;
   }
+  endWrite(): void {
+    this.ended = true;
+  }
   abort(): void {}
   pause(): void {
     this.paused = true;

@@ -396,20 +396,6 @@ describe("the end of a connection", () => {
   });
 });
 
-describe("what is not TLS", () => {
-  it("policy 3.9: plain HTTP on the HTTPS port gets one 400 with a word of explanation, and FIN", async () => {
-    const edge = await TestEdge.start();
-    const client = await edge.raw();
-    client.socket.write("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n");
-    await until(() => client.ended);
-    expect(client.text).toMatch(/^HTTP\/1\.1 400 Bad Request\r\n/);
-    expect(client.text).toMatch(/\r\nConnection: close\r\n[^]*This port speaks HTTPS/);
-    client.socket.end();
-    await until(() => edge.server.liveConnections === 0);
-    expect(edge.server.counters).toMatchObject({ plainHttp: 1, pending: 0 });
-  });
-});
-
 describe("counters of ECH", () => {
   it("tell accepted, rejected, likely stale, and ech_required, by config_id", async () => {
     const stale = testEchKey({ configId: 9 });

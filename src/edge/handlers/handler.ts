@@ -6,11 +6,17 @@ import type { Negotiated } from "../../tls/output.ts";
 
 /** One per site. */
 export interface Handler {
-  readonly kind: "respond" | "app";
+  readonly kind: "respond" | "app" | "forward";
   /** ALPN protocols that it speaks, best first. */
   readonly alpn: readonly string[];
   /** Called when the handshake is done. */
   open(stream: Stream, facts: ConnectionFacts): HandlerConnection;
+}
+
+/** For connections that are not ours to decrypt. */
+export interface PassOnHandler {
+  /** `stream` carries the connection as it comes, from its first byte on; `name` is the one in its ClientHello. */
+  openEncrypted(stream: Stream, endpoints: Endpoints, name: string): HandlerConnection;
 }
 
 /** The handler's side of one connection: what the peer does. */
@@ -29,8 +35,10 @@ export interface HandlerConnection {
 export interface Stream {
   /** Encrypts and sends `bytes[start, end)`, all of it; false: wait for `drain` before more. */
   write(bytes: Uint8Array, start: number, end: number): boolean;
-  /** close_notify behind what was written. */
+  /** close_notify behind what was written, and the end: what the peer still sends is discarded. */
   end(): void;
+  /** close_notify behind what was written; the peer's data goes on to come, until `end` or `abort`. */
+  endWrite(): void;
   /** Ends the connection at once. */
   abort(): void;
   /** Stops and resumes `data`, and with it the peer. */
@@ -38,11 +46,15 @@ export interface Stream {
   resume(): void;
 }
 
-export interface ConnectionFacts extends Negotiated {
+/** Both ends of a TCP connection. */
+export interface Endpoints {
   readonly remoteAddress: string;
   readonly remotePort: number;
   readonly localAddress: string;
   readonly localPort: number;
+}
+
+export interface ConnectionFacts extends Negotiated, Endpoints {
   /** True: the name is the ECH public name and no site of its own: 421 and close (policy §8.3). */
   readonly publicNameOnly: boolean;
   /** Does the shown certificate cover this name, and may it be asked for over this connection (policy §7.5, §8.5)? */

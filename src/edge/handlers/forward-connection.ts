@@ -1,0 +1,294 @@
+/**
+ * One client's connection and the one to its upstream, spliced.
+ *
+ * Each direction ends by itself: the client's end is a FIN for the upstream behind its last byte, the upstream's FIN is
+ * close_notify for the client. A reset is a reset: the other side is cut, so that nobody takes a part for the whole.
+ *
+ * What waits is bounded in both directions. Bytes of the client that the upstream does not take are kept, and the
+ * client is not read meanwhile: at most what one read brought. Bytes of the upstream are sealed 64 KiB at a time, and
+ * no more than one read of them waits for the client.
+ *
+ * An upstream that cannot be reached is replaced by another one as long as none has been given a byte.
+ *
+ * @module
+ */
+import type { Socket, SocketEvents } from "../../runtime/runtime.ts";
+import { describeException } from "../exception.ts";
+import { OutputQueue } from "../output-queue.ts";
+import type { Upstream } from "../upstreams/upstream.ts";
+import type { ForwardHandler } from "./forward.ts";
+import type { HandlerConnection, Stream } from "./handler.ts";
+
+export class ForwardConnection implements HandlerConnection {
+  readonly #handler: ForwardHandler;
+  readonly #stream: Stream;
+  #side: UpstreamSide | undefined;
+  /** For the upstream, and not taken yet. */
+  #toUpstream: OutputQueue | undefined;
+  /** From the upstream, and not sealed yet. */
+  #toClient: Uint8Array | undefined;
+  #clientPaused = false;
+  #clientEnded = false;
+  #upstreamEnded = false;
+  /** Some bytes have been handed over to an upstream, so that no other one can take its place. */
+  #committed = false;
+  #finSent = false;
+  #answered = false;
+  #gone = false;
+
+  /** `header` goes before the client's first byte. */
+  constructor(handler: ForwardHandler, stream: Stream, header: Uint8Array | undefined) {
+    this.#handler = handler;
+    this.#stream = stream;
+    if (header !== undefined) this.#toUpstream = new OutputQueue(header, 0, header.length);
+    void this.#connect([]);
+  }
+
+  // What the client does (HandlerConnection)
+
+  data(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#gone) return;
+    this.#handler.upstreams.moved(end - start);
+    let at = start;
+    const socket = this.#side?.socket;
+    if (socket !== undefined && this.#toUpstream === undefined) {
+      at += socket.write(bytes, start, end);
+      if (at > start) this.#committed = true;
+      if (at === end) return;
+    }
+    if (this.#toUpstream === undefined) this.#toUpstream = new OutputQueue(bytes, at, end);
+    else this.#toUpstream.push(bytes, at, end);
+    if (this.#clientPaused) return;
+    this.#clientPaused = true;
+    this.#stream.pause();
+  }
+
+  end(): void {
+    this.#clientEnded = true;
+    this.#steer();
+  }
+
+  drain(): void {
+    const bytes = this.#toClient;
+    this.#toClient = undefined;
+    if (bytes !== undefined) this.#seal(bytes);
+    if (this.#gone || this.#toClient !== undefined) return;
+    if (this.#upstreamEnded) this.#endClient();
+    else this.#side?.socket?.resume();
+  }
+
+  close(): void {
+    if (this.#gone) return;
+    this.#gone = true;
+    this.#toUpstream = this.#toClient = undefined;
+    this.#side?.leave(this.#clientEnded && this.#upstreamEnded);
+    this.#side = undefined;
+  }
+
+  // What the upstream does
+
+  fromUpstream(bytes: Uint8Array): void {
+    if (this.#gone) return;
+    if (!this.#answered) {
+      this.#answered = this.#committed = true;
+      this.#handler.upstreams.worked(this.#side!.upstream);
+    }
+    this.#handler.upstreams.moved(bytes.length);
+    if (this.#toClient === undefined) return this.#seal(bytes);
+    // It was already being read when it was paused.
+    const all = new Uint8Array(this.#toClient.length + bytes.length);
+    all.set(this.#toClient);
+    all.set(bytes, this.#toClient.length);
+    this.#toClient = all;
+  }
+
+  /** There is room for more, or there is a connection at last. */
+  upstreamReady(): void {
+    this.#steer();
+  }
+
+  upstreamEnded(): void {
+    if (this.#gone) return;
+    this.#upstreamEnded = true;
+    if (this.#toClient === undefined) this.#endClient();
+  }
+
+  upstreamClosed(error: Error | undefined): void {
+    const side = this.#side;
+    if (this.#gone || side === undefined) return;
+    this.#side = undefined;
+    side.leave(true);
+    if (this.#upstreamEnded) {
+      // All that it had to say is said; it hears nothing more.
+      this.#clientEnded = true;
+      this.#toUpstream = undefined;
+      if (this.#toClient === undefined) this.#stream.end();
+      return;
+    }
+    if (!this.#answered) this.#handler.upstreams.failed(side.upstream, error ?? NO_ANSWER);
+    if (this.#committed) this.#stream.abort();
+    else void this.#connect(side.tried);
+  }
+
+  /** An exception of ours: it ends this connection and no other. */
+  fault(error: unknown): void {
+    this.#handler.upstreams.log.event(
+      "error",
+      "exception ended a connection",
+      describeException(error),
+    );
+    this.#stream.abort();
+  }
+
+  /** Never rejects. */
+  async #connect(tried: Upstream[]): Promise<void> {
+    const { upstreams } = this.#handler;
+    for (;;) {
+      const upstream = this.#handler.choose(tried);
+      if (upstream === undefined) return this.#unreachable(tried);
+      tried.push(upstream);
+      const side = this.#side = new UpstreamSide(this, upstream, tried);
+      let socket: Socket;
+      try {
+        socket = await upstreams.connect(upstream, side);
+      } catch (error) {
+        side.leave(false);
+        if (this.#gone) return;
+        upstreams.failed(upstream, error);
+        continue;
+      }
+      if (this.#gone) return socket.terminate();
+      side.begin(socket);
+      return;
+    }
+  }
+
+  #unreachable(tried: readonly Upstream[]): void {
+    this.#side = undefined;
+    this.#handler.upstreams.log.event("error", "no upstream reached", {
+      upstream: tried.at(-1)?.name,
+      attempts: tried.length,
+    });
+    this.#stream.abort();
+  }
+
+  /** To the upstream: what waits, then that the client has ended. */
+  #steer(): void {
+    const socket = this.#side?.socket;
+    if (socket === undefined || this.#gone || this.#finSent) return;
+    if (this.#toUpstream !== undefined) {
+      if (this.#toUpstream.writeTo(socket) > 0) this.#committed = true;
+      if (this.#toUpstream.length > 0) return;
+      this.#toUpstream = undefined;
+    }
+    if (this.#clientEnded) {
+      this.#committed = this.#finSent = true;
+      socket.shutdown();
+      if (this.#upstreamEnded && this.#toClient === undefined) this.#stream.end();
+    } else if (this.#clientPaused) {
+      this.#clientPaused = false;
+      this.#stream.resume();
+    }
+  }
+
+  /** Seals as much as the client has room for; the rest waits, and the upstream with it. */
+  #seal(bytes: Uint8Array): void {
+    let more = true;
+    let at = 0;
+    while (at < bytes.length && more) {
+      const pieceEnd = Math.min(at + PIECE_BYTES, bytes.length);
+      more = this.#stream.write(bytes, at, pieceEnd);
+      at = pieceEnd;
+    }
+    if (more || this.#gone) return;
+    if (at < bytes.length) this.#toClient = bytes.subarray(at);
+    this.#side?.socket?.pause();
+  }
+
+  #endClient(): void {
+    if (this.#clientEnded && this.#toUpstream === undefined) this.#stream.end();
+    else this.#stream.endWrite();
+  }
+}
+
+/** As large a piece as pays: beyond it, sealing costs no less per byte. */
+const PIECE_BYTES = 64 * 1024;
+
+const NO_ANSWER = { code: "closed without an answer" };
+
+/** The upstream's end of it. One that was given up says nothing more. */
+class UpstreamSide implements SocketEvents {
+  readonly upstream: Upstream;
+  /** This one and those before it. */
+  readonly tried: Upstream[];
+  socket: Socket | undefined;
+  #connection: ForwardConnection | undefined;
+  /** What came before `socket` was known. */
+  #early: (() => void)[] | undefined;
+
+  constructor(connection: ForwardConnection, upstream: Upstream, tried: Upstream[]) {
+    this.#connection = connection;
+    this.upstream = upstream;
+    this.tried = tried;
+    upstream.connections++;
+  }
+
+  begin(socket: Socket): void {
+    this.socket = socket;
+    const early = this.#early;
+    this.#early = undefined;
+    for (const happen of early ?? []) happen();
+    this.drain();
+  }
+
+  leave(orderly: boolean): void {
+    if (this.#connection === undefined) return;
+    this.#connection = undefined;
+    this.upstream.connections--;
+    if (orderly) this.socket?.close();
+    else this.socket?.terminate();
+  }
+
+  data(bytes: Uint8Array): void {
+    if (this.socket === undefined) return this.#later(() => this.data(bytes));
+    const connection = this.#connection;
+    try {
+      connection?.fromUpstream(bytes);
+    } catch (error) {
+      connection?.fault(error);
+    }
+  }
+
+  drain(): void {
+    const connection = this.#connection;
+    try {
+      connection?.upstreamReady();
+    } catch (error) {
+      connection?.fault(error);
+    }
+  }
+
+  end(): void {
+    if (this.socket === undefined) return this.#later(() => this.end());
+    const connection = this.#connection;
+    try {
+      connection?.upstreamEnded();
+    } catch (error) {
+      connection?.fault(error);
+    }
+  }
+
+  close(error: Error | undefined): void {
+    if (this.socket === undefined) return this.#later(() => this.close(error));
+    const connection = this.#connection;
+    try {
+      connection?.upstreamClosed(error);
+    } catch (exception) {
+      connection?.fault(exception);
+    }
+  }
+
+  #later(happen: () => void): void {
+    (this.#early ??= []).push(happen);
+  }
+}

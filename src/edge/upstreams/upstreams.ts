@@ -1,0 +1,154 @@
+/**
+ * All servers behind us. They outlive snapshots: a reload forgets neither who is out nor who has how many connections.
+ * @module
+ */
+import type { Runtime, Socket, SocketEvents } from "../../runtime/runtime.ts";
+import type { UpstreamAddress } from "../../snapshot/forward-spec.ts";
+import type { Clock } from "../deadlines.ts";
+import type { Log } from "../log.ts";
+import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from "./limits.ts";
+import { Upstream, upstreamName } from "./upstream.ts";
+
+export interface UpstreamsParts {
+  readonly runtime: Pick<Runtime, "connect" | "nudgeCollector">;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly limits?: Partial<UpstreamLimits>;
+}
+
+/** What a site needs of them. */
+export interface UpstreamWish {
+  readonly upstreams: readonly UpstreamAddress[];
+  readonly checkEveryMs?: number;
+}
+
+export class Upstreams {
+  readonly limits: UpstreamLimits;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly #runtime: UpstreamsParts["runtime"];
+  readonly #byName = new Map<string, Upstream>();
+  readonly #checks = new Map<string, { readonly everyMs: number; readonly stop: () => void }>();
+  #bulkBytes = 0;
+
+  constructor({ runtime, clock, log, limits }: UpstreamsParts) {
+    this.#runtime = runtime;
+    this.clock = clock;
+    this.log = log;
+    this.limits = { ...DEFAULT_UPSTREAM_LIMITS, ...limits };
+  }
+
+  of(address: UpstreamAddress): Upstream {
+    const name = upstreamName(address);
+    let upstream = this.#byName.get(name);
+    if (upstream === undefined) this.#byName.set(name, upstream = new Upstream(address));
+    return upstream;
+  }
+
+  /** These are all there are from now on: others are forgotten, and those that wish it are checked. */
+  keep(wishes: readonly UpstreamWish[]): void {
+    const everyMs = new Map<string, number>();
+    for (const { upstreams, checkEveryMs = Infinity } of wishes) {
+      for (const address of upstreams) {
+        const name = this.of(address).name;
+        everyMs.set(name, Math.min(everyMs.get(name) ?? Infinity, checkEveryMs));
+      }
+    }
+    for (const [name, check] of this.#checks) {
+      if (everyMs.get(name) !== check.everyMs) this.#stopCheck(name);
+    }
+    for (const [name, upstream] of this.#byName) {
+      const ms = everyMs.get(name);
+      if (ms === undefined) this.#byName.delete(name);
+      else if (ms !== Infinity && !this.#checks.has(name)) this.#startCheck(upstream, ms);
+    }
+  }
+
+  /** No more checks. */
+  stop(): void {
+    for (const name of this.#checks.keys()) this.#stopCheck(name);
+  }
+
+  /** A connection within `timeoutMs`; one that comes later is ended. @throws {Error} with `code` */
+  connect(
+    upstream: Upstream,
+    events: SocketEvents,
+    timeoutMs: number = this.limits.connectTimeoutMs,
+  ): Promise<Socket> {
+    return new Promise((resolve, reject) => {
+      let late = false;
+      const timer = setTimeout(() => {
+        late = true;
+        reject(Object.assign(new Error("connecting took too long"), { code: "ETIMEDOUT" }));
+      }, timeoutMs);
+      this.#runtime.connect(upstream.address, events).then((socket) => {
+        clearTimeout(timer);
+        if (late) socket.terminate();
+        else resolve(socket);
+      }, (error: unknown) => {
+        clearTimeout(timer);
+        reject(error as Error);
+      });
+    });
+  }
+
+  failed(upstream: Upstream, error: unknown): void {
+    if (!upstream.failed(this.clock.monotonicMs(), this.limits)) return;
+    this.log.event("warn", "upstream failed", {
+      upstream: upstream.name,
+      failures: upstream.failures,
+      err: codeOf(error),
+    });
+  }
+
+  worked(upstream: Upstream): void {
+    if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
+  }
+
+  /** So many bytes went through: every few megabytes their garbage is collected while it is young. */
+  moved(bytes: number): void {
+    this.#bulkBytes += bytes;
+    if (this.#bulkBytes < NUDGE_BYTES) return;
+    this.#bulkBytes = 0;
+    this.#runtime.nudgeCollector();
+  }
+
+  #startCheck(upstream: Upstream, everyMs: number): void {
+    const stop = this.clock.every(everyMs, () => void this.#check(upstream));
+    this.#checks.set(upstream.name, { everyMs, stop });
+  }
+
+  #stopCheck(name: string): void {
+    this.#checks.get(name)?.stop();
+    this.#checks.delete(name);
+  }
+
+  /** Is anybody there? Whoever accepts a connection is. */
+  async #check(upstream: Upstream): Promise<void> {
+    if (upstream.checking) return;
+    upstream.checking = true;
+    try {
+      const socket = await this.connect(upstream, NO_EVENTS, this.limits.checkTimeoutMs);
+      socket.close();
+      this.worked(upstream);
+    } catch (error) {
+      this.failed(upstream, error);
+    } finally {
+      upstream.checking = false;
+    }
+  }
+}
+
+function codeOf(error: unknown): string {
+  const { code, name } = error as { code?: unknown; name?: unknown };
+  return String(code ?? name);
+}
+
+const NUDGE_BYTES = 4 * 1024 * 1024;
+
+const NO_EVENTS: SocketEvents = {
+  data() {},
+  drain() {},
+  end() {},
+  close() {},
+};
