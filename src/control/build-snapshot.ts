@@ -19,7 +19,7 @@ import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
 import { CipherSuite } from "../tls/wire/code-points.ts";
 import { readLeafKey } from "../x509/leaf-key.ts";
-import { SiteClientAuth } from "./certificates/client-auth.ts";
+import { SiteClientAuth } from "../snapshot/client-auth.ts";
 import { certificateCompression } from "./certificates/compression.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
 import { loadSiteFiles } from "./certificates/site-files.ts";

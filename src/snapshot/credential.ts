@@ -2,9 +2,9 @@
  * From certificate and key as they lie in files and in storage to what the data plane shows.
  * @module
  */
-import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import type { Crypto } from "../crypto/crypto.ts";
 import { ServerCredential } from "../tls/credential.ts";
-import { schemeCode } from "../tls/suites.ts";
+import { SCHEME_NAMES, schemeCode } from "../tls/suites.ts";
 import { SignatureScheme } from "../tls/wire/code-points.ts";
 import {
   type Certificate,
@@ -16,6 +16,7 @@ import {
 import { X509Error } from "../x509/error.ts";
 import { coversHost } from "../x509/names.ts";
 import { decodePem, type PemBlock } from "../x509/pem.ts";
+import { SigningKeys } from "./signing-keys.ts";
 
 export interface CredentialPem {
   /** For logs: a name, a file. */
@@ -29,33 +30,53 @@ export interface CredentialPem {
   /** How messages call the two: file names, say. */
   readonly certificateSource?: string;
   readonly keySource?: string;
+  /** Gives one copy for equal certificates: many chains have the same intermediates. */
+  readonly share?: (der: Uint8Array) => Uint8Array;
 }
 
-/** A credential that knows which names it is for. */
+export interface SiteCredentialParts {
+  readonly id: string;
+  /** DER, leaf first. */
+  readonly chain: readonly Uint8Array[];
+  /** SignatureScheme code points, best first. */
+  readonly schemes: readonly number[];
+  /** PEM as text or its bytes; read when it first signs. */
+  readonly keyPem: string | Uint8Array;
+  /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
+  readonly names: readonly string[];
+  readonly origin: "operator" | "managed";
+  readonly notBeforeMs: number;
+  /** The first end in the chain. */
+  readonly notAfterMs: number;
+}
+
+/** A credential that knows which names it is for. Its key takes room only while it is used. */
 export class SiteCredential extends ServerCredential {
   /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
   readonly notBeforeMs: number;
+  readonly #keyPem: string | Uint8Array;
 
-  constructor(
-    id: string,
-    chain: readonly Certificate[],
-    key: SigningKey,
-    origin: "operator" | "managed",
-  ) {
-    const schemes = new Map(key.schemes.map((name) => [schemeCode(name), name]));
+  constructor(keys: SigningKeys, parts: SiteCredentialParts) {
+    const { id, chain, schemes, notAfterMs } = parts;
     super({
       id,
-      chain: chain.map((certificate) => certificate.der),
-      schemes: [...schemes.keys()],
-      sign: (scheme, content) => key.sign(schemes.get(scheme)!, content),
-      notAfterMs: Math.min(...chain.map((certificate) => certificate.notAfterMs)),
+      chain,
+      schemes,
+      sign: (scheme, content) =>
+        keys.get(this, () => this.keyPem).sign(SCHEME_NAMES.get(scheme)!, content),
+      notAfterMs,
     });
-    const leaf = chain[0]!;
-    this.names = [...leaf.dnsNames, ...leaf.ipAddresses];
-    this.origin = origin;
-    this.notBeforeMs = leaf.notBeforeMs;
+    this.names = parts.names;
+    this.origin = parts.origin;
+    this.notBeforeMs = parts.notBeforeMs;
+    this.#keyPem = parts.keyPem;
+  }
+
+  /** The private key. For whoever keeps it, never for a log. */
+  get keyPem(): string {
+    return typeof this.#keyPem === "string" ? this.#keyPem : new TextDecoder().decode(this.#keyPem);
   }
 
   /** Would a client that was shown this certificate take it for `host` (in any spelling, without a port)? */
@@ -79,7 +100,8 @@ export function credentialFromPem(crypto: Crypto, pem: CredentialPem): SiteCrede
     if (found.length === 0) throw new X509Error('it holds no "BEGIN CERTIFICATE" block');
     return found;
   });
-  const key = naming(keySource, () => crypto.signingKey(privateKeyBlock(pem.keyPem).text));
+  const keyPem = naming(keySource, () => privateKeyBlock(pem.keyPem).text);
+  const key = naming(keySource, () => crypto.signingKey(keyPem));
   const leaf = certificates.find((certificate) => sameBytes(certificate.spki, key.spki));
   if (leaf === undefined) {
     throw new X509Error(
@@ -91,7 +113,21 @@ export function credentialFromPem(crypto: Crypto, pem: CredentialPem): SiteCrede
   if (leaf.keyUsage !== undefined && (leaf.keyUsage & KeyUsage.digitalSignature) === 0) {
     throw new X509Error(`Cannot use ${certificateSource}: its keyUsage does not allow signatures`);
   }
-  return new SiteCredential(pem.id, chainFrom(leaf, certificates), key, pem.origin ?? "managed");
+  const chain = chainFrom(leaf, certificates);
+  const { share = (der: Uint8Array) => der } = pem;
+  const keys = SigningKeys.of(crypto);
+  const credential = new SiteCredential(keys, {
+    id: pem.id,
+    chain: chain.map(({ der }, i) => i === 0 ? der : share(der)),
+    schemes: key.schemes.map(schemeCode),
+    keyPem,
+    names: [...leaf.dnsNames, ...leaf.ipAddresses],
+    origin: pem.origin ?? "managed",
+    notBeforeMs: leaf.notBeforeMs,
+    notAfterMs: Math.min(...chain.map((certificate) => certificate.notAfterMs)),
+  });
+  keys.put(credential, key);
+  return credential;
 }
 
 /**

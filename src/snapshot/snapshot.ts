@@ -4,6 +4,10 @@
  */
 import type { ServerConfig, SiteConfig } from "../tls/config.ts";
 import { canonicalHost } from "../x509/names.ts";
+import { NameIndex } from "./name-index.ts";
+import { NameList } from "./name-list.ts";
+import { MAX_CHANGES, type NameChange } from "./overlay.ts";
+import { SniTrie } from "./sni-trie.ts";
 
 export type HandlerSpec =
   | { readonly kind: "respond"; readonly text: string }
@@ -23,70 +27,210 @@ export interface SnapshotParts {
   readonly server: ServerConfig;
   readonly sites: readonly Site[];
   /** The name to serve where a hello has none, and where it has an unknown one (policy §6.5). */
-  readonly defaultSni?: string;
-  readonly fallbackSni?: string;
+  readonly defaultSni?: string | undefined;
+  readonly fallbackSni?: string | undefined;
 }
 
-export class Snapshot {
+/** A site as it was and as it is to be; undefined: there is none. */
+export type SiteChange = readonly [before: Site | undefined, after: Site | undefined];
+
+/** Sites by number, and the numbers by name. */
+export interface SiteTable {
+  /** A site keeps its place as long as there is one of its names; undefined: the place is free. */
+  readonly slots: readonly (Site | undefined)[];
+  readonly index: NameIndex;
+}
+
+export class Snapshot implements SiteTable {
   readonly server: ServerConfig;
-  readonly sites: readonly Site[];
-  readonly #byName = new Map<string, Site>();
+  readonly slots: readonly (Site | undefined)[];
+  readonly index: NameIndex;
+  readonly defaultSni: string | undefined;
+  readonly fallbackSni: string | undefined;
   readonly #default: Site | undefined;
   readonly #fallback: Site | undefined;
   readonly #only: Site | undefined;
 
-  /** @throws {RangeError} one name in two sites; a default or fallback that no site has */
-  constructor(parts: SnapshotParts) {
+  /**
+   * @param table of `parts.sites`, where there is one already
+   * @throws {RangeError} one name in two sites; a default or fallback that no site has
+   */
+  constructor(parts: SnapshotParts, table: SiteTable = tableOf(parts.sites)) {
     this.server = parts.server;
-    this.sites = parts.sites;
-    for (const site of parts.sites) {
-      for (const text of site.names) {
-        const name = canonicalHost(text);
-        if ((this.#byName.get(name) ?? site) !== site) {
-          throw new RangeError(`Cannot build a snapshot: two sites are called ${name}`);
-        }
-        this.#byName.set(name, site);
-      }
-    }
+    this.slots = table.slots;
+    this.index = table.index;
+    this.defaultSni = parts.defaultSni;
+    this.fallbackSni = parts.fallbackSni;
     this.#default = this.#named(parts.defaultSni, "default_sni");
     this.#fallback = this.#named(parts.fallbackSni, "fallback_sni");
-    const real = parts.sites.filter((site) => !site.publicNameOnly);
-    this.#only = real.length === 1 ? real[0] : undefined;
+    this.#only = onlySite(table.slots);
+  }
+
+  get sites(): readonly Site[] {
+    return this.slots.filter((site) => site !== undefined);
   }
 
   /** The site for an SNI as it came, in any case (policy §6.1): exact, then wildcard, then fallback, else undefined. */
   find(name: Uint8Array): Site | undefined {
-    if (name.length === 0 || name.length > MAX_NAME_LENGTH) return this.#fallback;
-    let text = "";
-    for (const byte of name) {
-      text += String.fromCharCode(byte >= 0x41 && byte <= 0x5a ? byte | 0x20 : byte);
-    }
-    return this.#lookUp(text) ?? this.#fallback;
+    const slot = this.index.find(name);
+    return slot === undefined ? this.#fallback : this.slots[slot];
   }
 
   /** The site for a Host, without its port, in any spelling: exact, then wildcard; no fallback (policy §8.5). */
   findText(host: string): Site | undefined {
-    return this.#lookUp(canonicalHost(host));
+    return siteCalled(this, canonicalHost(host));
   }
 
   /** No SNI (policy §6.3): the site of the connection's own IP address, default_sni, the only site, else undefined. */
   findWithoutName(localAddress: string): Site | undefined {
-    return this.#byName.get(canonicalHost(localAddress)) ?? this.#default ?? this.#only;
+    return this.findText(localAddress) ?? this.#default ?? this.#only;
   }
 
-  #lookUp(name: string): Site | undefined {
-    const exact = this.#byName.get(name);
-    if (exact !== undefined) return exact;
-    const dot = name.indexOf(".");
-    return dot > 0 ? this.#byName.get("*" + name.slice(dot)) : undefined;
+  /**
+   * This with some sites changed: the time it takes depends on the changes, but for a copy of the table of places.
+   * Sites that stay keep their place.
+   *
+   * @throws {RangeError} as the constructor; a site to be changed that is not here
+   */
+  with(
+    changes: readonly SiteChange[],
+    parts: Partial<Omit<SnapshotParts, "sites">> = {},
+  ): Snapshot {
+    const { server, defaultSni, fallbackSni } = this;
+    return new Snapshot(
+      { server, defaultSni, fallbackSni, ...parts, sites: [] },
+      changes.length === 0 ? this : changedTable(this, changes),
+    );
   }
 
   #named(name: string | undefined, key: string): Site | undefined {
     if (name === undefined) return undefined;
-    const site = this.#lookUp(canonicalHost(name));
+    const site = this.findText(name);
     if (site === undefined) throw new RangeError(`Cannot use ${key}: no site is called ${name}`);
     return site;
   }
 }
 
-const MAX_NAME_LENGTH = 255;
+function tableOf(sites: readonly Site[]): SiteTable {
+  const names = new NameList(sites.length);
+  let count = 0;
+  for (const [slot, site] of sites.entries()) {
+    for (const name of ownNames(site)) {
+      names.add(name, slot);
+      count++;
+    }
+  }
+  const index = new NameIndex(SniTrie.build(names));
+  // Of a name that comes twice the index holds one.
+  if (index.base.size < count) checkOwners(sites);
+  return { slots: sites, index };
+}
+
+function checkOwners(sites: readonly Site[]): void {
+  const owners = new Map<string, Site>();
+  for (const site of sites) {
+    for (const name of ownNames(site)) {
+      if ((owners.get(name) ?? site) !== site) throw twice(name);
+      owners.set(name, site);
+    }
+  }
+}
+
+function changedTable(table: SiteTable, changes: readonly SiteChange[]): SiteTable {
+  const slots = [...table.slots];
+  const names = new Map<string, number | undefined>();
+  const places = changes.map(([before]) => before && slotOf(table, before));
+  for (const [i, slot] of places.entries()) {
+    if (slot === undefined) continue;
+    slots[slot] = undefined;
+    for (const name of ownNames(changes[i]![0]!)) names.set(name, undefined);
+  }
+  const taken = new Set(places);
+  let free = 0;
+  for (const [i, [before, after]] of changes.entries()) {
+    if (after === undefined) continue;
+    let slot = places[i];
+    if (slot === undefined) {
+      while (free < slots.length && (slots[free] !== undefined || taken.has(free))) free++;
+      slot = free++;
+    }
+    slots[slot] = after;
+    const kept = before === undefined ? [] : ownNames(before);
+    for (const name of ownNames(after)) {
+      const holder = names.has(name) ? names.get(name) : exactSlot(table, name);
+      if (holder !== undefined && holder !== slot) throw twice(name);
+      // Where it is the same as before there is no change to be kept.
+      if (kept.includes(name) && slot === places[i]) names.delete(name);
+      else names.set(name, slot);
+    }
+  }
+  return { slots, index: changedIndex(table.index, names) };
+}
+
+function changedIndex(
+  index: NameIndex,
+  names: ReadonlyMap<string, number | undefined>,
+): NameIndex {
+  const { base, overlay } = index;
+  if (names.size === 0) return index;
+  const changes: NameChange[] = [...names].map(([name, slot]) => ({ name, index: slot }));
+  if (overlay.size + changes.length <= MAX_CHANGES) return index.withChanges(changes);
+  const all = new NameList(base.size + overlay.size + changes.length, base.toBytes().length);
+  base.forEach((keys, start, end, slot) => all.addKey(keys, start, end, slot));
+  overlay.addTo(all);
+  for (const [name, slot] of names) {
+    if (slot === undefined) all.remove(name);
+    else all.add(name, slot);
+  }
+  return new NameIndex(SniTrie.build(all));
+}
+
+function siteCalled({ slots, index }: SiteTable, name: string): Site | undefined {
+  const bytes = bytesOf(name);
+  const slot = bytes && index.find(bytes);
+  return slot === undefined ? undefined : slots[slot];
+}
+
+/** The place of the site that has this very name; a wildcard that only covers it does not count. */
+function exactSlot({ slots, index }: SiteTable, name: string): number | undefined {
+  const bytes = bytesOf(name);
+  const slot = bytes && index.find(bytes);
+  return slot !== undefined && ownNames(slots[slot]!).includes(name) ? slot : undefined;
+}
+
+function slotOf(table: SiteTable, site: Site): number {
+  const slot = exactSlot(table, ownNames(site)[0] ?? "");
+  if (slot === undefined || table.slots[slot] !== site) {
+    throw new RangeError(`Cannot change ${site.names.join(", ")}: there is no such site`);
+  }
+  return slot;
+}
+
+function onlySite(slots: readonly (Site | undefined)[]): Site | undefined {
+  let only: Site | undefined;
+  for (const site of slots) {
+    if (site === undefined || site.publicNameOnly) continue;
+    if (only !== undefined) return undefined;
+    only = site;
+  }
+  return only;
+}
+
+function ownNames({ names }: Site): readonly string[] {
+  return names.map(canonicalHost);
+}
+
+/** Undefined: no name has such characters. */
+function bytesOf(name: string): Uint8Array | undefined {
+  const bytes = new Uint8Array(name.length);
+  for (let i = 0; i < name.length; i++) {
+    const unit = name.charCodeAt(i);
+    if (unit > 0x7f) return undefined;
+    bytes[i] = unit;
+  }
+  return bytes;
+}
+
+function twice(name: string): RangeError {
+  return new RangeError(`Cannot build a snapshot: two sites are called ${name}`);
+}

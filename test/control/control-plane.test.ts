@@ -216,14 +216,14 @@ async function underClock(more: Partial<ControlPlaneParts> = {}, begin = Date.UT
     plane,
     warnings,
     /** The snapshot that the next tick brings. */
-    async after(hours: number): Promise<Snapshot> {
+    after: async (hours: number): Promise<Snapshot> => {
       const arrived = new Promise<Snapshot>((resolve) => next = resolve);
       vi.setSystemTime(Date.now() + hours * HOUR);
       vi.advanceTimersByTime(60_000);
       return await arrived;
     },
     /** The wall clock alone is set. */
-    set(hours: number) {
+    set: (hours: number) => {
       jumped += hours * HOUR;
       vi.setSystemTime(Date.now() + hours * HOUR);
     },

@@ -127,3 +127,83 @@ describe("Snapshot refuses", () => {
     }
   });
 });
+
+describe("with", () => {
+  const site1 = site(["a.example", "b.example"]);
+  const site2 = site(["*.example"]);
+  const base = new Snapshot({ server, sites: [site1, site2], fallbackSni: "b.example" });
+
+  test("a renewed site keeps its place, and the index is the same one", () => {
+    const renewed = site(["a.example", "b.example"]);
+    const next = base.with([[site1, renewed]]);
+    expect(next.index).toBe(base.index);
+    expect(next.slots).toEqual([renewed, site2]);
+    expect(next.find(bytes("A.example"))).toBe(renewed);
+    expect(next.find(bytes("unknown.test"))).toBe(renewed);
+    expect(base.find(bytes("a.example"))).toBe(site1);
+  });
+
+  test("what is added and removed lies in an overlay over the same base", () => {
+    const added = site(["new.example"]);
+    const next = base.with([[site2, undefined], [undefined, added]]);
+    expect(next.index.base).toBe(base.index.base);
+    expect(next.index.overlay.size).toBe(2);
+    expect(next.slots).toEqual([site1, undefined, added]);
+    expect(next.sites).toEqual([site1, added]);
+    expect(next.find(bytes("x.example"))).toBe(site1); // the fallback
+    expect(next.find(bytes("new.example"))).toBe(added);
+    const again = next.with([[undefined, site2]]);
+    expect(again.slots).toEqual([site1, site2, added]);
+  });
+
+  test("a name moves from one site to another", () => {
+    const [less, more] = [site(["a.example"]), site(["*.example", "b.example"])];
+    const next = base.with([[site2, more], [site1, less]]);
+    expect(next.find(bytes("b.example"))).toBe(more);
+    expect(next.find(bytes("a.example"))).toBe(less);
+    expect(next.find(bytes("c.example"))).toBe(more);
+  });
+
+  test("one name in two sites, and a site that is not here, are refused", () => {
+    const same = site(["b.example"]);
+    expect(() => base.with([[undefined, same]])).toThrow("two sites are called b.example");
+    expect(() => base.with([[undefined, site(["c.test"])], [undefined, site(["c.test"])]]))
+      .toThrow("two sites are called c.test");
+    expect(() => base.with([[site(["a.example", "b.example"]), same]])).toThrow("no such site");
+    expect(() => base.with([[site1, undefined], [site2, undefined]]))
+      .toThrow("Cannot use fallback_sni");
+  });
+
+  test("more changes than an overlay holds become a new base", () => {
+    const many = Array.from({ length: 5000 }, (_, i) => site([`n${i}.test`]));
+    const next = base.with(many.map((one) => [undefined, one]));
+    expect(next.index.overlay.size).toBe(0);
+    expect(next.find(bytes("n4999.test"))).toBe(many[4999]);
+    expect(next.find(bytes("a.example"))).toBe(site1);
+  });
+
+  test("agrees with a snapshot of the same sites, after any changes", () => {
+    const name = fc.constantFrom("a.x", "b.x", "c.x", "*.x", "x", "*.y", "a.y", "10.0.0.1");
+    const names = fc.uniqueArray(name, { minLength: 1, maxLength: 3 });
+    fc.assert(
+      fc.property(fc.array(fc.array(names, { maxLength: 4 }), { maxLength: 6 }), (steps) => {
+        let snapshot = new Snapshot({ server, sites: [] });
+        for (const wanted of steps) {
+          const taken = new Set<string>();
+          const sites = wanted.map((list) =>
+            list.filter((one) => !taken.has(one) && taken.add(one))
+          )
+            .filter((list) => list.length > 0).map((list) => site(list));
+          const old = snapshot.sites;
+          const length = Math.max(old.length, sites.length);
+          snapshot = snapshot.with(Array.from({ length }, (_, i) => [old[i], sites[i]]));
+          expect(new Set(snapshot.sites)).toEqual(new Set(sites));
+          const fresh = new Snapshot({ server, sites });
+          for (const asked of ["a.x", "B.X", "d.x", "x", "z.y", "a.y", "10.0.0.1", "q"]) {
+            expect(snapshot.find(bytes(asked)), asked).toBe(fresh.find(bytes(asked)));
+          }
+        }
+      }),
+    );
+  });
+});

@@ -1,24 +1,13 @@
 /**
- * Client authentication of a site: what the handshake asks for, and the pool that answers are judged by.
+ * The verdict on clients' certificates.
  * @module
  */
+import { SiteClientAuth } from "../../snapshot/client-auth.ts";
 import type { ClientAuth } from "../../tls/config.ts";
 import type { ClientVerdict } from "../../tls/output.ts";
-import { type ClientPool, verifyClientChain } from "../../x509/chain.ts";
+import { verifyClientChain } from "../../x509/chain.ts";
 
-export class SiteClientAuth implements ClientAuth {
-  readonly mode: ClientAuth["mode"];
-  readonly authorities: readonly Uint8Array[];
-  readonly pool: ClientPool;
-
-  constructor(mode: ClientAuth["mode"], pool: ClientPool) {
-    this.mode = mode;
-    this.authorities = pool.authorities;
-    this.pool = pool;
-  }
-}
-
-/** The verdict on a chain that was shown to a site which verifies. */
+/** Of a chain that was shown to a site which verifies. */
 export function verifyClient(
   chain: readonly Uint8Array[],
   auth: ClientAuth,

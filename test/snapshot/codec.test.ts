@@ -1,0 +1,181 @@
+import { beforeAll, describe, expect, test } from "vitest";
+
+import { chooseCrypto } from "../../src/crypto/choose.ts";
+import { SiteClientAuth } from "../../src/snapshot/client-auth.ts";
+import {
+  decodeSnapshot,
+  encodeSnapshot,
+  type SnapshotFacts,
+  SnapshotFormatError,
+} from "../../src/snapshot/codec.ts";
+import { credentialFromPem, SiteCredential } from "../../src/snapshot/credential.ts";
+import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
+import type { ServerConfig } from "../../src/tls/config.ts";
+import { ServerCredential } from "../../src/tls/credential.ts";
+import { SCHEME_NAMES } from "../../src/tls/suites.ts";
+import { NamedGroup } from "../../src/tls/wire/code-points.ts";
+import { clientPoolFromPem } from "../../src/x509/chain.ts";
+import { type Made, make } from "../x509/make.ts";
+
+const crypto = chooseCrypto();
+const server = {} as ServerConfig; // never looked into
+const bytes = (text: string): Uint8Array => new TextEncoder().encode(text);
+
+let root: Made, middle: Made, leafA: Made, leafB: Made;
+beforeAll(async () => {
+  root = await make({ subject: "CN=root", ca: true });
+  middle = await make({ subject: "CN=middle", ca: true, issuer: root });
+  const leaf = (name: string) =>
+    make({ subject: "CN=x", issuer: middle, names: [{ type: "dns", value: name }] });
+  [leafA, leafB] = await Promise.all([leaf("a.example"), leaf("b.example")]);
+});
+
+function credential(leaf: Made, id: string): SiteCredential {
+  return credentialFromPem(crypto, {
+    id,
+    certificatePem: leaf.pem + middle.pem,
+    keyPem: leaf.keyPem,
+    origin: "operator",
+  });
+}
+
+const facts: SnapshotFacts = {
+  createdMs: 1_900_000_000_000,
+  configHash: "abc",
+  rootKey: "pki/authorities/local/root-2.crt",
+  flightPadding: 2048,
+  ech: {
+    state: "active",
+    keys: [{
+      privateKey: Uint8Array.of(1, 2, 255),
+      config: Uint8Array.of(0xfe, 0x0d, 0),
+      retry: true,
+      createdMs: 5,
+    }],
+  },
+};
+
+function snapshot(): Snapshot {
+  const tls = { policyId: 7, groups: [NamedGroup.x25519], tickets: true } as const;
+  const a: Site = {
+    names: ["a.example", "*.a.example", "::1"],
+    tls: {
+      ...tls,
+      credentials: [credential(leafA, "a")],
+      alpn: ["http/1.1"],
+      clientAuth: undefined,
+    },
+    handler: { kind: "respond", text: "é\n" },
+    publicNameOnly: false,
+  };
+  const b: Site = {
+    names: ["b.example"],
+    tls: {
+      ...tls,
+      credentials: [credential(leafB, "b"), credential(leafA, "other")],
+      alpn: undefined,
+      clientAuth: new SiteClientAuth("verify_if_given", clientPoolFromPem(root.pem)),
+      tickets: false,
+    },
+    handler: { kind: "app", app: "welcome" },
+    publicNameOnly: false,
+  };
+  const pub: Site = { ...a, names: ["cover.example"], publicNameOnly: true };
+  const gone: Site = { ...a, names: ["gone.example"] };
+  return new Snapshot({ server, sites: [a, gone, b, pub], fallbackSni: "b.example" })
+    .with([[gone, undefined]]);
+}
+
+function encoded(): Uint8Array {
+  return Uint8Array.from(
+    [...encodeSnapshot(crypto, snapshot(), facts)].flatMap((part) => [...part]),
+  );
+}
+
+describe("A snapshot", () => {
+  test("comes back from its bytes as it was, free places and changes included", () => {
+    const wanted = snapshot();
+    const { table, defaultSni, fallbackSni, ...rest } = decodeSnapshot(crypto, encoded());
+    expect(rest).toEqual(facts);
+    expect([defaultSni, fallbackSni]).toEqual([undefined, "b.example"]);
+    const got = new Snapshot({ server, sites: [], defaultSni, fallbackSni }, table);
+    const plain = (site: Site | undefined) =>
+      site && {
+        ...site,
+        tls: {
+          ...site.tls,
+          credentials: site.tls.credentials.map((one) => {
+            const { id, chain, schemes, names, origin, notBeforeMs, notAfterMs, keyPem } =
+              one as SiteCredential;
+            const ders = chain.map((der) => Buffer.from(der).toString("hex"));
+            return { id, ders, schemes, names, origin, notBeforeMs, notAfterMs, keyPem };
+          }),
+          clientAuth: site.tls.clientAuth && {
+            mode: site.tls.clientAuth.mode,
+            anchors: (site.tls.clientAuth as SiteClientAuth).pool.anchors.map(({ der }) =>
+              Buffer.from(der).toString("hex")
+            ),
+            authorities: site.tls.clientAuth.authorities.map((name) => [...name]),
+          },
+        },
+      };
+    expect(got.slots.map(plain)).toEqual(wanted.slots.map(plain));
+    for (const name of ["A.example", "x.a.example", "::1", "b.example", "gone.example", "q"]) {
+      expect(got.find(bytes(name))?.names, name).toEqual(wanted.find(bytes(name))?.names);
+    }
+  });
+
+  test("has each certificate once", () => {
+    const { table } = decodeSnapshot(crypto, encoded());
+    const [a, , b] = table.slots.map((site) => site?.tls.credentials ?? []);
+    expect(a![0]!.chain[1]).toBe(b![0]!.chain[1]);
+    expect(b![1]!.chain[1]).toBe(b![0]!.chain[1]);
+  });
+
+  test("signs with keys that are read when they are first needed", () => {
+    const { table } = decodeSnapshot(crypto, encoded());
+    const [read] = table.slots[0]!.tls.credentials;
+    const [scheme] = read!.schemes;
+    const signature = read!.sign!(scheme!, bytes("content"));
+    expect(
+      crypto.verify(
+        SCHEME_NAMES.get(scheme!)!,
+        leafA.certificate.spki,
+        bytes("content"),
+        signature,
+      ),
+    )
+      .toBe(true);
+  });
+
+  test("that is damaged, cut or longer is refused", () => {
+    const whole = encoded();
+    const refused = (changed: Uint8Array) =>
+      expect(() => decodeSnapshot(crypto, changed)).toThrow(SnapshotFormatError);
+    for (let length = 0; length < whole.length; length += length < 400 ? 1 : 97) {
+      refused(whole.subarray(0, length));
+    }
+    refused(Uint8Array.of(...whole, 0));
+    for (let at = 0; at < whole.length; at += 41) {
+      const changed = whole.slice();
+      changed[at]! ^= 0x20;
+      refused(changed);
+    }
+  });
+
+  test("of another version is refused, though its checksum is right", () => {
+    const parts = [bytes("sottosn2"), encoded().subarray(8, -32)];
+    const body = Uint8Array.from(parts.flatMap((part) => [...part]));
+    const changed = Uint8Array.of(...body, ...crypto.digest("sha256", body));
+    expect(() => decodeSnapshot(crypto, changed)).toThrow("it is no snapshot of this version");
+  });
+
+  test("cannot be written with a key that is elsewhere", () => {
+    const { chain, schemes, notAfterMs } = credential(leafA, "near");
+    const far = new ServerCredential({ id: "far", chain, schemes, sign: undefined, notAfterMs });
+    const site = snapshot().sites[0]!;
+    const sites = [{ ...site, tls: { ...site.tls, credentials: [far] } }];
+    expect(() => [...encodeSnapshot(crypto, new Snapshot({ server, sites }), facts)])
+      .toThrow("Cannot write far: its key is elsewhere");
+  });
+});
