@@ -195,7 +195,7 @@ class HashSchedule {
   /** HKDF-Expand-Label with an empty context. */
   expand(secret: Uint8Array, label: Label): Uint8Array {
     const block = this.hmac(this.hash, secret, label.input);
-    return label.outputLength === block.length ? block : block.subarray(0, label.outputLength);
+    return label.outputLength === block.length ? block : block.slice(0, label.outputLength);
   }
 
   /** HKDF-Expand-Label; Derive-Secret where the context is a transcript hash. */

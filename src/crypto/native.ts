@@ -8,6 +8,7 @@
  */
 import type { CipherGCM, DecipherGCM, KeyObject } from "node:crypto";
 import * as nodeCrypto from "node:crypto";
+import { bunHashing } from "./bun-hash.ts";
 import type { Aead, RunningHash } from "./crypto.ts";
 import { nativeEcdh, nativeKem, nativeX25519 } from "./native-groups.ts";
 import { nativeHmac } from "./native-hmac.ts";
@@ -23,8 +24,7 @@ export function nativePrimitives(): NativePrimitives {
   const kem = nativeKem();
   return {
     system: nativeSystem,
-    hash: nativeHash,
-    hmac: nativeHmac(),
+    ...(bunHashing() ?? { hash: nativeHash, hmac: nativeHmac }),
     "aes-gcm": (key) => new NativeAead(key.length === 16 ? "aes-128-gcm" : "aes-256-gcm", key),
     ...(hasChaCha20() ? { "chacha20-poly1305": (key) => new NativeAead(CHACHA20, key) } : {}),
     x25519: nativeX25519(),
@@ -41,6 +41,7 @@ export function nativePrimitives(): NativePrimitives {
 export const nativeSystem: System = {
   random(length) {
     const bytes = new Uint8Array(length);
+    if (length <= RANDOM_LIMIT) return globalThis.crypto.getRandomValues(bytes);
     for (let at = 0; at < length; at += RANDOM_LIMIT) {
       globalThis.crypto.getRandomValues(bytes.subarray(at, at + RANDOM_LIMIT));
     }
