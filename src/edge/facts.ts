@@ -9,11 +9,12 @@ import type { Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientIdentity, EchStatus, Negotiated } from "../tls/output.ts";
 import type { ConnectionFacts } from "./handlers/handler.ts";
 
+type Addresses = Pick<
+  ConnectionFacts,
+  "remoteAddress" | "remotePort" | "localAddress" | "localPort"
+>;
+
 export class SessionFacts implements ConnectionFacts {
-  readonly remoteAddress: string;
-  readonly remotePort: number;
-  readonly localAddress: string;
-  readonly localPort: number;
   readonly cipherSuite: number;
   readonly group: number;
   readonly signatureScheme: number | undefined;
@@ -23,8 +24,11 @@ export class SessionFacts implements ConnectionFacts {
   readonly helloRetried: boolean;
   readonly ech: EchStatus;
   readonly client: ClientIdentity | undefined;
+  readonly #socket: Socket;
+  readonly #source: string;
   readonly #site: Site;
   readonly #snapshot: Snapshot;
+  #addresses: Addresses | undefined;
 
   /** `source` is where the connection comes from, as far as limits tell sources apart. */
   constructor(
@@ -34,11 +38,8 @@ export class SessionFacts implements ConnectionFacts {
     site: Site,
     snapshot: Snapshot,
   ) {
-    // Idle connections are many: their addresses are shared where they can be.
-    this.remoteAddress = source.includes(":") ? socket.remoteAddress : source;
-    this.remotePort = socket.remotePort;
-    this.localAddress = shared(socket.localAddress);
-    this.localPort = socket.localPort;
+    this.#socket = socket;
+    this.#source = source;
     this.cipherSuite = negotiated.cipherSuite;
     this.group = negotiated.group;
     this.signatureScheme = negotiated.signatureScheme;
@@ -50,6 +51,19 @@ export class SessionFacts implements ConnectionFacts {
     this.client = negotiated.client;
     this.#site = site;
     this.#snapshot = snapshot;
+  }
+
+  get remoteAddress(): string {
+    return this.#known.remoteAddress;
+  }
+  get remotePort(): number {
+    return this.#known.remotePort;
+  }
+  get localAddress(): string {
+    return this.#known.localAddress;
+  }
+  get localPort(): number {
+    return this.#known.localPort;
   }
 
   get publicNameOnly(): boolean {
@@ -75,6 +89,21 @@ export class SessionFacts implements ConnectionFacts {
     if (other === this.#site) return true;
     if (this.#site.tls.clientAuth !== undefined || other.tls.clientAuth !== undefined) return false;
     return this.#certificateCovers(name);
+  }
+
+  /**
+   * Each address is a system call, and few handlers ask. A closed socket has none left: whoever answers later than that
+   * asks once while it is open.
+   */
+  get #known(): Addresses {
+    const socket = this.#socket;
+    return this.#addresses ??= {
+      // Idle connections are many: their addresses are shared where they can be.
+      remoteAddress: this.#source.includes(":") ? socket.remoteAddress : this.#source,
+      remotePort: socket.remotePort,
+      localAddress: shared(socket.localAddress),
+      localPort: socket.localPort,
+    };
   }
 
   /** Any certificate that the peer may have been shown: after a resumption, nobody knows which it was. */

@@ -93,6 +93,7 @@ export class AppConnection implements HandlerConnection {
     this.#handler = handler;
     this.#stream = stream;
     this.facts = facts;
+    void facts.remoteAddress; // asked while it is open: an app may want it when it is not
   }
 
   /** A request has come out of the server. */
