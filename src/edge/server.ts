@@ -169,7 +169,7 @@ export class EdgeServer implements SessionHost {
     this.counters.live--;
     this.deadlines.remove(session);
     this.#sources.leave(session.source, this.deadlines.nowMs);
-    if (this.counters.live === 0) this.#swept();
+    if (this.#stopping !== undefined && this.counters.live === 0) this.#swept();
   }
 
   #refuse(socket: Socket, limit: RefusingLimit): SocketEvents {
