@@ -61,6 +61,7 @@ await writeReadyFile(args.readyFile!, {
   https: running.https,
   http: running.http,
   root: running.root,
+  health: running.health ?? null,
   ech: running.ech ?? null,
   sites: config.sites.map((site) => ({ names: site.names, handler: site.handler.kind })),
 });
