@@ -16,8 +16,9 @@ export class RespondHandler implements Handler {
   readonly alpn = ["http/1.1"];
   readonly limits: HttpLimits;
   readonly body: Uint8Array;
-  #answer = new Uint8Array(0);
-  #answerBuiltAt = -1;
+  readonly #answers = new Map<Connection, Uint8Array>();
+  /** In seconds. */
+  #builtAt = -1;
 
   constructor(text: string, limits: HttpLimits = DEFAULT_HTTP_LIMITS) {
     this.body = new TextEncoder().encode(text);
@@ -28,31 +29,41 @@ export class RespondHandler implements Handler {
     return new RespondConnection(this, stream, facts);
   }
 
-  /** Head and, where it is small, body of the common answer: built once a second, for its Date. */
-  commonAnswer(): Uint8Array {
+  /** Head and, where it is small, body: built once a second for each `connection`, for the Date. */
+  answer(connection: Connection): Uint8Array {
     const second = Math.floor(Date.now() / 1000);
-    if (second === this.#answerBuiltAt) return this.#answer;
-    this.#answerBuiltAt = second;
-    const head = this.head("");
-    this.#answer = new Uint8Array(head.length + (this.bodyRidesAlong ? this.body.length : 0));
-    this.#answer.set(head);
-    if (this.bodyRidesAlong) this.#answer.set(this.body, head.length);
-    return this.#answer;
+    if (second !== this.#builtAt) {
+      this.#builtAt = second;
+      this.#answers.clear();
+    }
+    let answer = this.#answers.get(connection);
+    if (answer === undefined) {
+      const head = this.#head(connection);
+      answer = new Uint8Array(head.length + (this.bodyRidesAlong ? this.body.length : 0));
+      answer.set(head);
+      if (this.bodyRidesAlong) answer.set(this.body, head.length);
+      this.#answers.set(connection, answer);
+    }
+    return answer;
   }
 
   get bodyRidesAlong(): boolean {
     return this.body.length <= PIECE_BYTES - 1024;
   }
 
-  head(connection: string): Uint8Array {
+  #head(connection: Connection): Uint8Array {
+    const field = connection === "" ? "" : `Connection: ${connection}\r\n`;
     return new TextEncoder().encode(
       "HTTP/1.1 200 OK\r\n" +
         "Content-Type: text/plain; charset=utf-8\r\n" +
         `Content-Length: ${this.body.length}\r\n` +
-        `Date: ${new Date().toUTCString()}\r\n${connection}\r\n`,
+        `Date: ${new Date().toUTCString()}\r\n${field}\r\n`,
     );
   }
 }
+
+/** The answer's Connection field; "": none, which in HTTP/1.1 means that it persists. */
+type Connection = "" | "keep-alive" | "close";
 
 /** What is written at once, so that one slow reader holds no more. */
 const PIECE_BYTES = 64 * 1024;
@@ -120,11 +131,9 @@ class RespondConnection implements HandlerConnection, RequestSink {
       return false;
     }
     if (!head.keepAlive) this.#endsAfterAnswer = true;
-    const common = head.keepAlive && head.minorVersion === 1;
-    const opening = common
-      ? this.#handler.commonAnswer()
-      : this.#handler.head(`Connection: ${head.keepAlive ? "keep-alive" : "close"}\r\n`);
-    const withBody = common && this.#handler.bodyRidesAlong;
+    const persists = head.minorVersion === 1 ? "" : "keep-alive";
+    const opening = this.#handler.answer(head.keepAlive ? persists : "close");
+    const withBody = this.#handler.bodyRidesAlong;
     if (head.method === "HEAD" && withBody) {
       this.#write(opening, 0, opening.length - this.#handler.body.length);
     } else {
