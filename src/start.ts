@@ -5,24 +5,29 @@
 import { join } from "node:path";
 import process from "node:process";
 
+import { healthApp } from "./admin/health.ts";
 import { type ShownCertificate, welcomeApp, type WelcomeParts } from "./admin/welcome.ts";
 import type { Config } from "./config/config.ts";
 import { edgeLimits } from "./config/limits.ts";
 import { verifyClient } from "./control/certificates/client-auth.ts";
 import { type ControlPlane, startControlPlane } from "./control/control-plane.ts";
 import { publishedConfigList } from "./control/ech/ech-keys.ts";
+import { instanceSocket } from "./control/instance-lock.ts";
 import { openFileStorage } from "./control/storage/files.ts";
 import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
-import { bind, BindError, type BindWish } from "./edge/bind.ts";
+import { BindError, type BindWish } from "./edge/bind.ts";
 import { type App, AppHandler } from "./edge/handlers/app.ts";
 import type { Handler } from "./edge/handlers/handler.ts";
 import { RespondHandler } from "./edge/handlers/respond.ts";
 import type { Log } from "./edge/log.ts";
 import { RedirectServer } from "./edge/redirect.ts";
 import { EdgeServer } from "./edge/server.ts";
+import { placeOf, Ports } from "./ports.ts";
 import { thisRuntime } from "./runtime/detect.ts";
+import { assumeUser } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
+import { serveUnix, type UnixHttpServer } from "./runtime/unix-http.ts";
 import { SiteCredential } from "./snapshot/credential.ts";
 import type { Site, Snapshot } from "./snapshot/snapshot.ts";
 
@@ -32,6 +37,10 @@ export interface StartOptions {
   readonly https: BindWish;
   /** Undefined: no redirect from HTTP. */
   readonly http: BindWish | undefined;
+  /** Who to be once the ports are bound; undefined: whoever started it. */
+  readonly user?: string | undefined;
+  /** Follow the sotto that serves there from the same data folder, and end it. */
+  readonly takeover?: boolean;
   /** By the names that handlers give; "welcome" is there anyway. */
   readonly apps?: Readonly<Record<string, App>>;
   readonly log: Log;
@@ -50,6 +59,8 @@ export interface Running {
   readonly root: string;
   /** Undefined: ECH is off. `configList` in base64. */
   readonly ech: { readonly publicName: string; readonly configList: string } | undefined;
+  /** Path of the socket that answers for its health; undefined: there is none, and a warning. */
+  readonly health: string | undefined;
   /** For the operator, each a sentence. */
   readonly warnings: readonly string[];
   readonly edge: EdgeServer;
@@ -60,12 +71,14 @@ export interface Running {
 /**
  * Resolves once it serves.
  *
- * @throws {BindError | StorageError | EchKeyError | X509Error} whose message says what to do
+ * @throws {BindError | UserError | StorageError | EchKeyError | X509Error} whose message says what to do
  */
 export async function start(options: StartOptions): Promise<Running> {
   const { config, log } = options;
   const runtime = await thisRuntime();
   const crypto = cryptoOf(process.env.SOTTO_CRYPTO);
+  const privileges = options.user === undefined ? undefined : assumeUser(options.user);
+  privileges?.makeFolder(options.dataFolder);
   const storage = await openFileStorage(options.dataFolder);
   const control = await startControlPlane({
     config,
@@ -93,19 +106,64 @@ export async function start(options: StartOptions): Promise<Running> {
     handlers: (site) => handlerOf(site, apps),
     limits: edgeLimits(config.limits),
     log,
+    reusePort: runtime.reusesPorts,
     verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
   });
   const stopApps = () => Promise.all([...apps.values()].map((app) => app.stop()));
   const listen = (host: string, port: number) => edge.listen(host, port);
-  const httpsListeners = await bind(listen, options.https).catch(async (error: unknown) => {
-    await stopApps();
-    throw error;
+  const ports = new Ports({
+    runtime,
+    dataFolder: options.dataFolder,
+    takeover: options.takeover ?? false,
+    privileges,
   });
+  const httpsListeners = await ports.bindHttps(options.https, listen).catch(
+    async (error: unknown) => {
+      await stopApps();
+      throw error;
+    },
+  );
   const redirect = new RedirectServer({
     snapshot: () => control.snapshot,
     httpsPort: () => httpsListeners[0]!.port,
   });
-  const { listeners: httpListeners, trouble } = await bindHttp(runtime, redirect, options.http);
+  const { listeners: httpListeners, trouble } = await bindHttp(
+    runtime,
+    ports,
+    redirect,
+    options.http,
+  );
+  let health: UnixHttpServer | Error | undefined;
+  let isStopping = false;
+  async function stop(): Promise<void> {
+    isStopping = true;
+    control.stop();
+    await Promise.all(httpListeners.map((listener) => listener.stop()));
+    redirect.stop();
+    const stopped = edge.stop();
+    await ports.release();
+    await stopped;
+    if (!(health instanceof Error)) await health?.stop();
+    await stopApps();
+  }
+  try {
+    privileges?.drop();
+    await ports.claim(httpsListeners);
+    health = await serveUnix(
+      instanceSocket(options.dataFolder, placeOf(httpsListeners[0]!)),
+      healthApp({
+        health: () => ({
+          isListening: !isStopping,
+          hasSnapshot: true, // there was one before there was a port
+          hasPublicNameCertificate: hasPublicNameCertificate(config, control.snapshot),
+        }),
+        stop: () => void process.kill(process.pid, "SIGTERM"),
+      }).fetch,
+    ).catch((error: Error) => error);
+  } catch (error) {
+    await stop();
+    throw error;
+  }
   control.keepFresh((snapshot) => edge.useSnapshot(snapshot));
 
   return {
@@ -118,15 +176,15 @@ export async function start(options: StartOptions): Promise<Running> {
       return rootFile();
     },
     ech,
-    warnings: [...config.warnings, ...storage.warnings, ...control.warnings],
+    health: health instanceof Error ? undefined : health.path,
+    warnings: [
+      ...config.warnings,
+      ...storage.warnings,
+      ...control.warnings,
+      ...(health instanceof Error ? [`no /healthz and /readyz: ${health.message}`] : []),
+    ],
     edge,
-    async stop() {
-      control.stop();
-      await Promise.all(httpListeners.map((listener) => listener.stop()));
-      redirect.stop();
-      await edge.stop();
-      await stopApps();
-    },
+    stop,
   };
 }
 
@@ -167,14 +225,15 @@ function echOf(config: Config, control: ControlPlane): Running["ech"] {
 /** policy §1.7: a missing HTTP port degrades, it does not stop. */
 async function bindHttp(
   runtime: Runtime,
+  ports: Ports,
   redirect: RedirectServer,
   wish: BindWish | undefined,
 ): Promise<{ listeners: readonly Listener[]; trouble: BindError | undefined }> {
   if (wish === undefined) return { listeners: [], trouble: undefined };
   const listen = (hostname: string, port: number) =>
-    runtime.listen({ hostname, port }, redirect.accept);
+    runtime.listen({ hostname, port, reusePort: runtime.reusesPorts }, redirect.accept);
   try {
-    return { listeners: await bind(listen, wish), trouble: undefined };
+    return { listeners: await ports.bindHttp(wish, listen), trouble: undefined };
   } catch (error) {
     if (!(error instanceof BindError)) throw error;
     return { listeners: [], trouble: error };
@@ -199,8 +258,11 @@ function shownBy(snapshot: () => Snapshot): WelcomeParts["certificate"] {
   };
 }
 
-function placeOf({ hostname, port }: Listener): string {
-  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+/** Without one nobody learns of new ECH keys (policy §8.3). */
+function hasPublicNameCertificate({ ech }: Config, snapshot: Snapshot): boolean {
+  if (!ech.enabled) return true;
+  const credentials = snapshot.findText(ech.publicName)?.tls.credentials ?? [];
+  return credentials.some(({ notAfterMs }) => notAfterMs > Date.now());
 }
 
 function messageOf(error: unknown): string {

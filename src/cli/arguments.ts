@@ -33,6 +33,8 @@ export interface RunArguments extends CommonArguments {
   readonly readyFile: string | undefined;
   readonly log: "pretty" | "json" | undefined;
   readonly keyLog: string | undefined;
+  /** Follow the one that serves there now. */
+  readonly takeover: boolean;
 }
 
 export interface TrustArguments extends Pick<CommonArguments, "data"> {
@@ -69,6 +71,7 @@ and for run:
   --http-port N        0 takes a free one (default: 80)
   --ready-file FILE    written once it serves: addresses, root certificate, ECH, sites, in JSON
   --log pretty|json    form of the log (default: pretty on a terminal)
+  --takeover           follow the sotto that serves there from the same data folder, without losing a connection
   --key-log FILE       write the secrets of every connection for a debugger: never in production
 `;
 
@@ -86,6 +89,7 @@ const run = {
   "ready-file": { type: "string" },
   log: { type: "string" },
   "key-log": { type: "string" },
+  takeover: { type: "boolean" },
 } as const satisfies ParseArgsConfig["options"];
 
 const validate = { ...common, limits: { type: "boolean" } } as const;
@@ -187,6 +191,7 @@ function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArgument
     readyFile: given("ready-file", values["ready-file"]),
     log,
     keyLog: given("key-log", values["key-log"]),
+    takeover: values.takeover ?? false,
   };
 }
 

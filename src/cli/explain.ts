@@ -14,6 +14,7 @@ const FOR_PEOPLE: ReadonlySet<string> = new Set([
   "CommandError",
   "ConfigError",
   "BindError",
+  "UserError",
   "StorageError",
   "EchKeyError",
   "X509Error",

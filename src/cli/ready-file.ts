@@ -12,6 +12,8 @@ export interface Ready {
   readonly http: readonly string[];
   /** Path of the local CA's root certificate, PEM. */
   readonly root: string;
+  /** Path of the unix socket with /healthz and /readyz. Null: there is none. */
+  readonly health: string | null;
   /** Null: ECH is off. `configList` is base64 of the ECHConfigList, length included. */
   readonly ech: { readonly publicName: string; readonly configList: string } | null;
   readonly sites: readonly { readonly names: readonly string[]; readonly handler: string }[];

@@ -1,5 +1,5 @@
 /** `edge.ts run` @module */
-import { rm } from "node:fs/promises";
+import { readFile, rm } from "node:fs/promises";
 import process from "node:process";
 
 import type { Config } from "../config/config.ts";
@@ -32,6 +32,7 @@ export async function run(args: RunArguments): Promise<void> {
     dataFolder: data.path,
     ...ports(args, config),
     log,
+    takeover: args.takeover,
     ...(keyLog && { keyLog: keyLog.line }),
   });
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
@@ -49,7 +50,8 @@ export async function run(args: RunArguments): Promise<void> {
 
   await signal;
   log.event("info", "stopping", { live: running.edge.liveConnections });
-  if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
+  // One that took over has put its own in the place.
+  if (args.readyFile !== undefined && await isOurs(args.readyFile)) await rm(args.readyFile);
   // Open connections may finish.
   await running.stop();
   keyLog?.close();
@@ -92,9 +94,19 @@ async function announce(path: string, running: Running, config: Config): Promise
     https: running.https,
     http: running.http,
     root: running.root,
+    health: running.health ?? null,
     ech: running.ech ?? null,
     sites: config.sites.map((site) => ({ names: site.names, handler: site.handler.kind })),
   });
+}
+
+async function isOurs(readyFile: string): Promise<boolean> {
+  try {
+    const { pid } = JSON.parse(await readFile(readyFile, "utf8")) as { pid: unknown };
+    return pid === process.pid;
+  } catch {
+    return false; // gone, or somebody else's
+  }
 }
 
 /** SIGTERM and SIGINT: the first one resolves, the second one ends the process. */

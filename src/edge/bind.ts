@@ -71,6 +71,7 @@ async function bindAll(listen: Listen, wish: BindWish, port: number): Promise<Li
 const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);
 
 function explain(cause: unknown, address: string, port: number, option: string): BindError {
+  if (cause instanceof BindError) return cause;
   const code = (cause as NodeJS.ErrnoException).code ?? "";
   const place = address.includes(":") ? `[${address}]:${port}` : `${address}:${port}`;
   const message = () => {

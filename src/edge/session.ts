@@ -64,7 +64,7 @@ export class Session implements SocketEvents, Output, Timed {
   /** close_notify came, or FIN. */
   #peerEnded = false;
   #finCame = false;
-  /** close_notify went, and FIN behind it; the peer's data still comes. */
+  /** close_notify went; the peer's data still comes. */
   #weEndedWrite = false;
   #finSent = false;
   /** … and now it does not. */
@@ -101,7 +101,7 @@ export class Session implements SocketEvents, Output, Timed {
         this.#queue = undefined;
         this.#stalledAtMs = Infinity;
         if (this.#phase === Phase.Lingering) return this.#shutdown();
-        if (this.#weEndedWrite) this.#sendFin();
+        if (this.#weEndedWrite) this.#endPlain();
       }
       this.#settle();
     } catch (error) {
@@ -127,8 +127,10 @@ export class Session implements SocketEvents, Output, Timed {
     }
   }
 
-  close(_error: Error | undefined): void {
+  close(error: Error | undefined): void {
     if (this.#phase === Phase.Gone) return;
+    // With our FIN out, the peer's may show as the end of it all.
+    if (error === undefined && this.#phase === Phase.Open && this.#finSent) this.closed();
     if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
     this.#phase = Phase.Gone;
     this.#queue = undefined;
@@ -239,7 +241,7 @@ export class Session implements SocketEvents, Output, Timed {
     try {
       this.#weEndedWrite = true;
       this.#connection!.closeWrite();
-      if (this.#queue === undefined) this.#sendFin();
+      if (this.#queue === undefined) this.#endPlain();
     } catch (error) {
       this.#fault(error);
     }
@@ -310,7 +312,11 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** The server stops. True: this one ends now; false: it has something to finish. */
   retire(nowMs: number): void {
-    if (this.#phase === Phase.Silent) return this.#terminate();
+    if (this.#phase === Phase.Silent) {
+      // Who has just come is about to speak, and need not know that another one follows here.
+      const silentMs = nowMs - (this.#phaseEndsMs - this.#host.limits.helloTimeoutMs);
+      return silentMs < RETIRE_AFTER_MS ? undefined : this.#terminate();
+    }
     const quietMs = nowMs - (this.#phaseEndsMs - this.#host.limits.idleTimeoutMs);
     if (this.#phase !== Phase.Open || this.#answerDue || quietMs < RETIRE_AFTER_MS) return;
     try {
@@ -555,6 +561,14 @@ export class Session implements SocketEvents, Output, Timed {
     if (this.#finCame) return this.#close();
     this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.lingerMs;
     this.#sendFin();
+  }
+
+  /**
+   * Our direction's end where no close_notify tells it. Not under TLS: with FIN sent, the socket would close by itself
+   * at the peer's FIN, before the handler has finished with what came.
+   */
+  #endPlain(): void {
+    if (this.#connection instanceof PlainConnection) this.#sendFin();
   }
 
   #sendFin(): void {

@@ -6,6 +6,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import process from "node:process";
 import { plainAddress } from "./address.ts";
 import { HttpHop } from "./http-hop.ts";
 import type {
@@ -28,6 +29,7 @@ export function bunRuntime(): Runtime {
 class BunRuntime implements Runtime {
   readonly name = "bun";
   readonly version: string;
+  readonly reusesPorts = process.platform === "linux";
   readonly #bun: Bun;
 
   constructor(bun: Bun) {

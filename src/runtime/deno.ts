@@ -28,11 +28,14 @@ export function denoRuntime(): Runtime {
 class DenoRuntime implements Runtime {
   readonly name = "deno";
   readonly version: string;
+  readonly reusesPorts: boolean;
   readonly #deno: Deno;
 
   constructor(deno: Deno) {
     this.#deno = deno;
     this.version = deno.version.deno;
+    // Without --unstable-net, asking for it would end the process; this function is there with it alone.
+    this.reusesPorts = deno.build.os === "linux" && deno.listenDatagram !== undefined;
   }
 
   // oxlint-disable-next-line typescript/require-await -- a throw of Deno.listen becomes the rejection
@@ -302,6 +305,8 @@ class DenoSocket implements Socket {
 /** What we use of Deno's globals. */
 interface Deno {
   readonly version: { readonly deno: string };
+  readonly build: { readonly os: string };
+  readonly listenDatagram?: unknown;
   listen(options: { hostname: string; port: number; reusePort?: boolean }): DenoListener;
   connect(
     options: { hostname: string; port: number } | { transport: "unix"; path: string },

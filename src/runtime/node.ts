@@ -26,6 +26,7 @@ export function nodeRuntime(): Runtime {
 class NodeRuntime implements Runtime {
   readonly name = "node";
   readonly version = process.versions.node;
+  readonly reusesPorts = process.platform === "linux";
 
   async listen(
     options: ListenOptions,

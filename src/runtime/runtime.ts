@@ -8,6 +8,8 @@
 export interface Runtime {
   readonly name: "bun" | "deno" | "node";
   readonly version: string;
+  /** Whether several processes can listen on one port, and share its connections. */
+  readonly reusesPorts: boolean;
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES or EADDRNOTAVAIL, whatever the runtime calls it. */
   listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener>;
@@ -42,6 +44,7 @@ export interface ListenOptions {
   readonly hostname: string;
   /** 0 takes a free one. */
   readonly port: number;
+  /** Only where `reusesPorts`. */
   readonly reusePort?: boolean;
 }
 

@@ -11,6 +11,7 @@ const nothing = {
   readyFile: undefined,
   log: undefined,
   keyLog: undefined,
+  takeover: false,
 };
 
 test("Without a word it runs", () => {
@@ -22,7 +23,7 @@ test("Every option of run arrives", () => {
   expect(
     parseCommandLine(
       ("--config a.toml --data=d --listen 127.0.0.1 --listen ::1 --http-port 0 --https-port 8443 " +
-        "--ready-file r.json --log json --key-log k.log").split(" "),
+        "--ready-file r.json --log json --key-log k.log --takeover").split(" "),
     ),
   ).toEqual({
     name: "run",
@@ -34,6 +35,7 @@ test("Every option of run arrives", () => {
     readyFile: "r.json",
     log: "json",
     keyLog: "k.log",
+    takeover: true,
   });
 });
 

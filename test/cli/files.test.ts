@@ -22,6 +22,7 @@ const ready: Ready = {
   https: ["127.0.0.1:8443", "[::1]:8443"],
   http: [],
   root: "/data/root.pem",
+  health: "/data/health.sock",
   ech: { publicName: "cover.localhost", configList: "AA==" },
   sites: [{ names: ["localhost"], handler: "app" }],
 };

@@ -394,6 +394,19 @@ describe("the end of a connection", () => {
     expect(edge.server.counters.limits).toEqual({ drainTimeout: 1 });
     await busy.read().catch(() => {});
   });
+
+  it("stop() gives who has just come a moment to speak", async () => {
+    const edge = await TestEdge.start({ limits: { drainTimeoutMs: 20_000 } });
+    const silent = await edge.raw();
+    await until(() => edge.server.liveConnections === 1);
+    const stopping = edge.server.stop();
+    edge.clock.advance(750);
+    for (let i = 0; i < 20; i++) await turn();
+    expect(edge.server.liveConnections).toBe(1);
+    edge.clock.advance(500);
+    await stopping;
+    await until(() => silent.ended || silent.closed);
+  });
 });
 
 describe("counters of ECH", () => {

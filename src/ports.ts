@@ -1,0 +1,158 @@
+/**
+ * Has the ports of this process to itself, or follows another sotto on them without losing a connection.
+ *
+ * Listeners are opened so that a successor may bind beside them. Since that lets anybody of the same user do so, a
+ * port is first taken for a moment without: that fails where any other process has it, as it should.
+ *
+ * @module
+ */
+import { request } from "node:http";
+import process from "node:process";
+
+import {
+  type Instance,
+  InstanceError,
+  type InstanceLock,
+  instanceOn,
+  instanceSocket,
+  takeInstanceLock,
+} from "./control/instance-lock.ts";
+import { bind, BindError, type BindWish, type Listen } from "./edge/bind.ts";
+import type { Privileges } from "./runtime/privileges.ts";
+import type { Listener, Runtime } from "./runtime/runtime.ts";
+
+export interface PortsParts {
+  readonly runtime: Runtime;
+  readonly dataFolder: string;
+  /** Follow the sotto that serves on the same addresses from the same folder, if there is one. */
+  readonly takeover: boolean;
+  /** Of who binds as root. */
+  readonly privileges: Privileges | undefined;
+}
+
+export class Ports {
+  readonly #parts: PortsParts;
+  readonly #followed = new Map<number, Instance>();
+  #locks: readonly InstanceLock[] = [];
+
+  constructor(parts: PortsParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * HTTPS: guarded by the locks in the data folder.
+   *
+   * @throws {BindError}
+   */
+  async bindHttps(wish: BindWish, listen: Listen): Promise<Listener[]> {
+    return await this.#bind(wish, async (hostname, port) => {
+      const holder = await this.#holder(placeOf({ hostname, port }), port);
+      return await this.#listen(listen, hostname, port, holder !== undefined);
+    });
+  }
+
+  /** HTTP, after HTTPS. @throws {BindError} */
+  async bindHttp(wish: BindWish, listen: Listen): Promise<Listener[]> {
+    return await this.#bind(
+      wish,
+      (hostname, port) => this.#listen(listen, hostname, port, this.#followed.size > 0),
+    );
+  }
+
+  /**
+   * Everything is ready: the locks become ours, and whom we follow is told to end.
+   *
+   * @throws {BindError} another process was faster
+   * @throws {StorageError} the data folder cannot be written to
+   */
+  async claim(https: readonly Listener[]): Promise<void> {
+    const { dataFolder, takeover } = this.#parts;
+    const locks: InstanceLock[] = [];
+    this.#locks = locks;
+    try {
+      for (const listener of https) {
+        locks.push(await takeInstanceLock(dataFolder, placeOf(listener), { takeover }));
+      }
+    } catch (error) {
+      await this.release();
+      if (error instanceof InstanceError) throw bindErrorOf(error);
+      throw error;
+    }
+    for (const instance of this.#followed.values()) await end(instance, dataFolder);
+  }
+
+  /** Others may have the addresses. */
+  async release(): Promise<void> {
+    await Promise.all(this.#locks.map((lock) => lock.release()));
+  }
+
+  async #bind(wish: BindWish, listen: Listen): Promise<Listener[]> {
+    const { privileges } = this.#parts;
+    return await (privileges?.raised(() => bind(listen, wish)) ?? bind(listen, wish));
+  }
+
+  /** Whom we follow on `address`. */
+  async #holder(address: string, port: number): Promise<Instance | undefined> {
+    const { dataFolder, takeover, runtime } = this.#parts;
+    if (port === 0) return undefined;
+    const holder = await instanceOn(dataFolder, address);
+    if (holder === undefined) return undefined;
+    if (!takeover) throw bindErrorOf(new InstanceError(address, holder));
+    if (!runtime.reusesPorts) {
+      throw new BindError("EADDRINUSE", `Cannot take ${address} over: ${WITHOUT_REUSE}`);
+    }
+    this.#followed.set(holder.pid, holder);
+    return holder;
+  }
+
+  async #listen(
+    listen: Listen,
+    hostname: string,
+    port: number,
+    isShared: boolean,
+  ): Promise<Listener> {
+    if (isShared || !this.#parts.runtime.reusesPorts) return await listen(hostname, port);
+    const probe = await this.#parts.runtime.listen({ hostname, port }, (socket) => {
+      socket.terminate();
+      return NO_EVENTS;
+    });
+    await probe.stop();
+    return await listen(hostname, probe.port);
+  }
+}
+
+export function placeOf({ hostname, port }: Pick<Listener, "hostname" | "port">): string {
+  return hostname.includes(":") ? `[${hostname}]:${port}` : `${hostname}:${port}`;
+}
+
+const WITHOUT_REUSE =
+  "two processes cannot share a port here. That takes Linux, and with Deno the flag --unstable-net";
+
+const NO_EVENTS = { data() {}, drain() {}, end() {}, close() {} };
+
+function bindErrorOf(cause: InstanceError): BindError {
+  return new BindError("EADDRINUSE", cause.message, { cause });
+}
+
+/** By a signal, or by its socket where permissions do not reach that far (Deno without --allow-run). */
+async function end(instance: Instance, dataFolder: string): Promise<void> {
+  try {
+    process.kill(instance.pid, "SIGTERM");
+    return;
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === "ESRCH") return;
+  }
+  const socketPath = instanceSocket(dataFolder, instance.address);
+  await new Promise<void>((resolve, reject) => {
+    const asked = request({ socketPath, path: "/stop", method: "POST", agent: false }, (answer) => {
+      answer.resume();
+      answer.on("end", resolve);
+    });
+    asked.on("error", (cause) => {
+      const message = `Cannot end the sotto with process id ${instance.pid}: both serve now. ` +
+        `End it with: kill ${instance.pid}`;
+      reject(new BindError("EADDRINUSE", message, { cause }));
+    });
+    asked.end();
+  });
+}
