@@ -39,7 +39,7 @@ describe("plain HTTP on the HTTPS port", () => {
     await until(() => edge.server.counters.accepted === 1);
     await new Promise((resolve) => setTimeout(resolve, 20));
     edge.clock.advance(edge.server.limits.helloTimeoutMs);
-    await until(() => client.closed);
+    await until(() => client.ended || client.closed);
     expect(client.text).toBe("");
     expect(edge.server.counters.limits).toEqual({ helloTimeout: 1 });
   });

@@ -80,9 +80,14 @@ export class ForwardConnection implements HandlerConnection {
   close(): void {
     if (this.#gone) return;
     this.#gone = true;
-    this.#toUpstream = this.#toClient = undefined;
-    this.#side?.leave(this.#clientEnded && this.#upstreamEnded);
+    this.#toClient = undefined;
+    const side = this.#side;
     this.#side = undefined;
+    if (side === undefined) return;
+    const isOrderly = this.#clientEnded && this.#upstreamEnded;
+    if (isOrderly && this.#toUpstream !== undefined) side.leaveBehind(this.#toUpstream);
+    else side.leave(isOrderly);
+    this.#toUpstream = undefined;
   }
 
   // What the upstream does
@@ -118,7 +123,9 @@ export class ForwardConnection implements HandlerConnection {
     if (this.#gone || side === undefined) return;
     this.#side = undefined;
     side.leave(true);
-    if (this.#upstreamEnded) {
+    // With our FIN out, the upstream's may show as the end of it all.
+    if (this.#upstreamEnded || (this.#finSent && error === undefined)) {
+      this.#upstreamEnded = true;
       // All that it had to say is said; it hears nothing more.
       this.#clientEnded = true;
       this.#toUpstream = undefined;
@@ -214,6 +221,9 @@ export class ForwardConnection implements HandlerConnection {
 /** As large a piece as pays: beyond it, sealing costs no less per byte. */
 const PIECE_BYTES = 64 * 1024;
 
+/** As long as the edge waits for a peer that takes nothing. */
+const REST_TIMEOUT_MS = 30_000;
+
 const NO_ANSWER = { code: "closed without an answer" };
 
 /** The upstream's end of it. One that was given up says nothing more. */
@@ -225,6 +235,8 @@ class UpstreamSide implements SocketEvents {
   #connection: ForwardConnection | undefined;
   /** What came before `socket` was known. */
   #early: (() => void)[] | undefined;
+  #rest: OutputQueue | undefined;
+  #deadline: ReturnType<typeof setTimeout> | undefined;
 
   constructor(connection: ForwardConnection, upstream: Upstream, tried: Upstream[]) {
     this.#connection = connection;
@@ -249,6 +261,13 @@ class UpstreamSide implements SocketEvents {
     else this.socket?.terminate();
   }
 
+  /** The client is gone, in good order: what it said last still goes out, if the upstream takes it in time. */
+  leaveBehind(bytes: OutputQueue): void {
+    this.#connection = undefined;
+    this.#rest = bytes;
+    this.#deadline = setTimeout(() => this.#endRest(false), REST_TIMEOUT_MS);
+  }
+
   data(bytes: Uint8Array): void {
     if (this.socket === undefined) return this.#later(() => this.data(bytes));
     const connection = this.#connection;
@@ -260,6 +279,11 @@ class UpstreamSide implements SocketEvents {
   }
 
   drain(): void {
+    if (this.#rest !== undefined) {
+      this.#rest.writeTo(this.socket!);
+      if (this.#rest.length === 0) this.#endRest(true);
+      return;
+    }
     const connection = this.#connection;
     try {
       connection?.upstreamReady();
@@ -279,6 +303,7 @@ class UpstreamSide implements SocketEvents {
   }
 
   close(error: Error | undefined): void {
+    if (this.#rest !== undefined) return this.#endRest(false);
     if (this.socket === undefined) return this.#later(() => this.close(error));
     const connection = this.#connection;
     try {
@@ -286,6 +311,14 @@ class UpstreamSide implements SocketEvents {
     } catch (exception) {
       connection?.fault(exception);
     }
+  }
+
+  #endRest(orderly: boolean): void {
+    clearTimeout(this.#deadline);
+    this.#rest = undefined;
+    this.upstream.connections--;
+    if (orderly) this.socket!.close();
+    else this.socket!.terminate();
   }
 
   #later(happen: () => void): void {
