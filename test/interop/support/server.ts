@@ -35,6 +35,8 @@ export interface ServerOptions {
   /** Default: edge.ts */
   readonly script?: string;
   readonly args?: readonly string[];
+  /** What starts the runtime: words before the command. */
+  readonly within?: readonly string[];
   readonly readyWithinMs?: number;
 }
 
@@ -67,7 +69,7 @@ export async function startServer(options: ServerOptions): Promise<RunningServer
   rmSync(readyFile, { force: true });
   writeFileSync(config, options.toml);
 
-  const [command, ...before] = RUN[SERVER];
+  const [command, ...before] = [...options.within ?? [], ...RUN[SERVER]];
   const args = words`${before} ${options.script ?? join(PROJECT, "edge.ts")}
     --config ${config} --data ${join(folder, "data")} --listen 127.0.0.1 --https-port 0
     --http-port 0 --ready-file ${readyFile} --log json ${options.args ?? []}`;
