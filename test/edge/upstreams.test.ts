@@ -1,0 +1,139 @@
+import { describe, expect, it, onTestFinished } from "vitest";
+import { chooseUpstream, Upstream, upstreamName } from "../../src/edge/upstreams/upstream.ts";
+import { DEFAULT_UPSTREAM_LIMITS } from "../../src/edge/upstreams/limits.ts";
+import { thisRuntime } from "../../src/runtime/detect.ts";
+import { turn, until } from "./edge-kit.ts";
+import { refusingAddress, TestUpstream, testUpstreams } from "./forward-kit.ts";
+
+const [a, b, c] = ["a", "b", "c"].map((path) => new Upstream({ path })) as [
+  Upstream,
+  Upstream,
+  Upstream,
+];
+
+describe("the choice among upstreams", () => {
+  it("is the fewest connections, and by turns among equals", () => {
+    reset();
+    a.connections = 1;
+    expect(names(0)).toBe("unix:b");
+    expect(names(1)).toBe("unix:b");
+    expect(names(2)).toBe("unix:c");
+  });
+
+  it("passes over those that are out, and those that were tried", () => {
+    reset();
+    b.connections = c.connections = 5;
+    a.outUntilMs = 100;
+    expect(chooseUpstream([a, b, c], [], 99, 0)).toBe(b);
+    expect(chooseUpstream([a, b, c], [b], 99, 0)).toBe(c);
+    expect(chooseUpstream([a, b, c], [], 100, 0)).toBe(a);
+    expect(chooseUpstream([a, b, c], [a, b, c], 0, 0)).toBeUndefined();
+  });
+
+  it("is the one that would be back first where all are out", () => {
+    reset();
+    [a.outUntilMs, b.outUntilMs, c.outUntilMs] = [300, 100, 200];
+    expect(chooseUpstream([a, b, c], [], 0, 0)).toBe(b);
+    expect(chooseUpstream([a, b, c], [b], 0, 0)).toBe(c);
+  });
+
+  it("is named by address", () => {
+    expect(upstreamName({ hostname: "::1", port: 80 })).toBe("[::1]:80");
+    expect(upstreamName({ hostname: "app.internal", port: 80 })).toBe("app.internal:80");
+  });
+});
+
+describe("an upstream that fails", () => {
+  it("is out for longer each time, and many connections that fail together are one failure", () => {
+    const upstream = new Upstream({ path: "x" });
+    for (let i = 0; i < 100; i++) upstream.failed(i, DEFAULT_UPSTREAM_LIMITS);
+    expect(upstream.failures).toBe(1);
+    expect(upstream.outUntilMs).toBe(1000);
+    upstream.failed(1000, DEFAULT_UPSTREAM_LIMITS);
+    expect(upstream.outUntilMs).toBe(3000);
+    expect(upstream.worked()).toBe(true);
+    expect(upstream.worked()).toBe(false);
+    expect(upstream.isOut(1001)).toBe(false);
+  });
+});
+
+describe("checks", () => {
+  it("find out that nobody is there, and that somebody is back", async () => {
+    const address = await refusingAddress() as { hostname: string; port: number };
+    const { upstreams, clock, log } = await testUpstreams();
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 5_000 }]);
+    const upstream = upstreams.of(address);
+    clock.advance(250);
+    await until(() => upstream.failures === 1 && !upstream.checking);
+    const server = await TestUpstream.start((socket) => void socket.resume(), {
+      port: address.port,
+    });
+    clock.advance(250);
+    await until(() => upstream.failures === 0 && !upstream.checking);
+    expect(upstream.connections).toBe(0);
+    expect(log.map(({ event }) => event)).toEqual(["upstream failed", "upstream is back"]);
+    await server.stop();
+  });
+
+  it("are not made for upstreams that nobody has any more, or that wish for none", async () => {
+    const address = await refusingAddress();
+    const real = await thisRuntime();
+    let connects = 0;
+    const { upstreams, clock } = await testUpstreams({
+      runtime: {
+        connect: (target, events) => (connects++, real.connect(target, events)),
+        nudgeCollector() {},
+      },
+    });
+    upstreams.keep([{ upstreams: [address] }]);
+    clock.advance(1000);
+    expect(connects).toBe(0);
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 1000 }]);
+    const known = upstreams.of(address);
+    clock.advance(250);
+    expect(connects).toBe(1);
+    await until(() => !known.checking);
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 1000 }]);
+    expect(upstreams.of(address)).toBe(known);
+    upstreams.keep([]);
+    clock.advance(1000);
+    expect(connects).toBe(1);
+    expect(upstreams.of(address)).not.toBe(known);
+  });
+
+  it("that take too long have failed, and do not pile up", async () => {
+    let connects = 0;
+    const { upstreams, clock, log } = await testUpstreams({
+      runtime: { connect: () => (connects++, new Promise(() => {})), nudgeCollector() {} },
+      limits: { checkTimeoutMs: 20 },
+    });
+    onTestFinished(() => upstreams.stop());
+    const address = { hostname: "192.0.2.1", port: 1 };
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 1000 }]);
+    clock.advance(1000);
+    expect(connects).toBe(1);
+    await until(() => upstreams.of(address).failures === 1);
+    await turn();
+    expect(log).toMatchObject([{ event: "upstream failed", err: "ETIMEDOUT" }]);
+  });
+
+  it("nudge the collector once every 4 MB that moved", async () => {
+    let nudges = 0;
+    const { upstreams } = await testUpstreams({
+      runtime: { connect: () => new Promise(() => {}), nudgeCollector: () => void nudges++ },
+    });
+    for (let i = 0; i < 64 * 16; i++) upstreams.moved(64 * 1024);
+    expect(nudges).toBe(16);
+  });
+});
+
+function reset(): void {
+  for (const upstream of [a, b, c]) {
+    upstream.connections = 0;
+    upstream.outUntilMs = -Infinity;
+  }
+}
+
+function names(turn: number): string | undefined {
+  return chooseUpstream([a, b, c], [], 0, turn)?.name;
+}
