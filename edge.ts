@@ -26,6 +26,10 @@ async function main(command: Command): Promise<void> {
       return await (await import("./src/cli/untrust.ts")).untrust(command);
     case "root-cert":
       return await (await import("./src/cli/root-cert.ts")).rootCert(command);
+    case "reload":
+      return await (await import("./src/cli/reload.ts")).reload(command);
+    case "schema":
+      return (await import("./src/cli/schema.ts")).printSchema();
     case "version":
       return (await import("./src/cli/version.ts")).version();
     case "help":

@@ -13,23 +13,23 @@ import { verifyClient } from "./control/certificates/client-auth.ts";
 import { type ControlPlane, startControlPlane } from "./control/control-plane.ts";
 import { publishedConfigList } from "./control/ech/ech-keys.ts";
 import { instanceSocket } from "./control/instance-lock.ts";
+import { SnapshotFile } from "./control/snapshot-file.ts";
 import { openFileStorage } from "./control/storage/files.ts";
 import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
 import { BindError, type BindWish } from "./edge/bind.ts";
-import { type App, AppHandler } from "./edge/handlers/app.ts";
-import type { Handler } from "./edge/handlers/handler.ts";
-import { RespondHandler } from "./edge/handlers/respond.ts";
+import type { App } from "./edge/handlers/app.ts";
 import type { Log } from "./edge/log.ts";
 import { RedirectServer } from "./edge/redirect.ts";
 import { EdgeServer } from "./edge/server.ts";
+import { SiteHandlers } from "./handlers.ts";
 import { placeOf, Ports } from "./ports.ts";
 import { thisRuntime } from "./runtime/detect.ts";
 import { assumeUser } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 import { serveUnix, type UnixHttpServer } from "./runtime/unix-http.ts";
 import { SiteCredential } from "./snapshot/credential.ts";
-import type { Site, Snapshot } from "./snapshot/snapshot.ts";
+import type { Snapshot } from "./snapshot/snapshot.ts";
 
 export interface StartOptions {
   readonly config: Config;
@@ -64,6 +64,13 @@ export interface Running {
   /** For the operator, each a sentence. */
   readonly warnings: readonly string[];
   readonly edge: EdgeServer;
+  /**
+   * Takes another configuration for connections from now on; with an error the old one stays. Ports, user and limits
+   * of connections stay as they were at start.
+   *
+   * @throws {StorageError | EchKeyError | X509Error | RangeError} whose message says what is wrong
+   */
+  reload(next: Config): Promise<void>;
   /** Takes no new connections, and resolves when the open ones have ended or run out of time. */
   stop(): Promise<void>;
 }
@@ -79,37 +86,49 @@ export async function start(options: StartOptions): Promise<Running> {
   const crypto = cryptoOf(process.env.SOTTO_CRYPTO);
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(options.dataFolder);
-  const storage = await openFileStorage(options.dataFolder);
+  let storageWarnings: readonly string[] = [];
   const control = await startControlPlane({
     config,
-    storage,
+    async openStorage() {
+      const storage = await openFileStorage(options.dataFolder);
+      storageWarnings = storage.warnings;
+      return storage;
+    },
+    file: new SnapshotFile(options.dataFolder, crypto),
     crypto,
     keyLog: options.keyLog,
     now: Date.now,
     onWarning: (what) => log.event("warn", "warning", { what }),
     onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
   });
-  const rootFile = () => join(options.dataFolder, control.localCa.root.storageKey);
-  const ech = echOf(config, control);
+  const rootFile = () => join(options.dataFolder, control.rootKey);
+  let current = config;
+  const ech = () => echOf(current, control);
   const welcome = welcomeApp({
     get root() {
       return rootFile();
     },
-    ech: () => ech,
+    ech,
     certificate: shownBy(() => control.snapshot),
   });
-  const apps = await startApps(runtime, config, { welcome: welcome.fetch, ...options.apps }, log);
+  const handlers = new SiteHandlers({
+    runtime,
+    config,
+    apps: { welcome: welcome.fetch, ...options.apps },
+    log,
+  });
+  await handlers.prepare(config);
 
   const edge = new EdgeServer({
     runtime,
     snapshot: control.snapshot,
-    handlers: (site) => handlerOf(site, apps),
+    handlers: (site) => handlers.of(site),
+    passOn: (snapshot) => handlers.passOn(snapshot),
     limits: edgeLimits(config.limits),
     log,
     reusePort: runtime.reusesPorts,
     verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
   });
-  const stopApps = () => Promise.all([...apps.values()].map((app) => app.stop()));
   const listen = (host: string, port: number) => edge.listen(host, port);
   const ports = new Ports({
     runtime,
@@ -119,7 +138,7 @@ export async function start(options: StartOptions): Promise<Running> {
   });
   const httpsListeners = await ports.bindHttps(options.https, listen).catch(
     async (error: unknown) => {
-      await stopApps();
+      await handlers.stop();
       throw error;
     },
   );
@@ -144,7 +163,7 @@ export async function start(options: StartOptions): Promise<Running> {
     await ports.release();
     await stopped;
     if (!(health instanceof Error)) await health?.stop();
-    await stopApps();
+    await handlers.stop();
   }
   try {
     privileges?.drop();
@@ -155,7 +174,7 @@ export async function start(options: StartOptions): Promise<Running> {
         health: () => ({
           isListening: !isStopping,
           hasSnapshot: true, // there was one before there was a port
-          hasPublicNameCertificate: hasPublicNameCertificate(config, control.snapshot),
+          hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
         }),
         stop: () => void process.kill(process.pid, "SIGTERM"),
       }).fetch,
@@ -175,38 +194,24 @@ export async function start(options: StartOptions): Promise<Running> {
     get root() {
       return rootFile();
     },
-    ech,
+    get ech() {
+      return ech();
+    },
     health: health instanceof Error ? undefined : health.path,
     warnings: [
       ...config.warnings,
-      ...storage.warnings,
+      ...storageWarnings,
       ...control.warnings,
       ...(health instanceof Error ? [`no /healthz and /readyz: ${health.message}`] : []),
     ],
     edge,
+    async reload(next) {
+      await handlers.prepare(next);
+      await control.reload(next);
+      current = next;
+    },
     stop,
   };
-}
-
-/** One HTTP server for each app that some site has. */
-async function startApps(
-  runtime: Runtime,
-  { sites }: Config,
-  apps: Readonly<Record<string, App>>,
-  log: Log,
-): Promise<ReadonlyMap<string, AppHandler>> {
-  const started = new Map<string, AppHandler>();
-  for (const { handler } of sites) {
-    if (handler.kind !== "app" || started.has(handler.app)) continue;
-    const app = apps[handler.app];
-    if (app === undefined) throw new RangeError(`Cannot serve: no app is called ${handler.app}`);
-    started.set(handler.app, await AppHandler.start(runtime, app, log));
-  }
-  return started;
-}
-
-function handlerOf({ handler }: Site, apps: ReadonlyMap<string, AppHandler>): Handler {
-  return handler.kind === "respond" ? new RespondHandler(handler.text) : apps.get(handler.app)!;
 }
 
 function cryptoOf(forced: string | undefined): Crypto {

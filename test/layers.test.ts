@@ -35,13 +35,14 @@ const MAY_IMPORT: Record<string, Rule> = {
       "tls/limits.ts",
       "tls/wire/",
       "edge/limits.ts",
+      "edge/upstreams/limits.ts",
       "x509/names.ts",
       "node:",
       "npm:smol-toml",
       "npm:toml-eslint-parser",
       "npm:zod",
     ],
-    types: ["tls/config.ts", "snapshot/snapshot.ts"],
+    types: ["tls/config.ts", "snapshot/snapshot.ts", "snapshot/forward-spec.ts"],
   },
   // The control plane: no client's socket, hence nothing of edge/.
   control: {
@@ -77,7 +78,7 @@ const MAY_IMPORT: Record<string, Rule> = {
       "start.ts",
       "../package.json",
     ],
-    types: ["runtime/runtime.ts"],
+    types: ["runtime/runtime.ts", "snapshot/snapshot.ts"],
   },
   // Where things are wired together: start.ts and mod.ts.
   ".": { any: ["*"] },

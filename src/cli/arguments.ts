@@ -14,6 +14,8 @@ export type Command =
   | ({ readonly name: "trust" } & TrustArguments)
   | ({ readonly name: "untrust" } & UntrustArguments)
   | { readonly name: "root-cert"; readonly data: string | undefined }
+  | ({ readonly name: "reload" } & CommonArguments)
+  | { readonly name: "schema" }
   | { readonly name: "version" }
   | { readonly name: "help" };
 
@@ -24,7 +26,16 @@ export interface CommonArguments {
   readonly data: string | undefined;
 }
 
+/** One site without a file. */
+export interface SiteArguments {
+  readonly names: readonly string[];
+  /** As `forward` takes it; undefined: the page about the visitor's connection. */
+  readonly to: string | undefined;
+}
+
 export interface RunArguments extends CommonArguments {
+  /** In place of a configuration file; undefined: none was given. */
+  readonly site: SiteArguments | undefined;
   /** IP addresses; empty: the default. */
   readonly listen: readonly string[];
   /** 0: a free one. Undefined: the default. */
@@ -57,6 +68,8 @@ export const USAGE = `sotto: a TLS terminator that hides which of your sites is 
   edge.ts [run] [options]      serve
   edge.ts ech list [options]   print the ECHConfigList, in base64
   edge.ts validate [options]   check the configuration; --limits prints every limit
+  edge.ts reload [options]     have the sotto that serves from this data folder take its configuration anew
+  edge.ts schema               print the JSON Schema of sotto.toml, for editors
   edge.ts trust [options]      have this machine trust the local CA's root; --dry-run only says how
   edge.ts untrust [options]    have it forget that again; --cert FILE where the data folder is gone
   edge.ts root-cert [options]  print the local CA's root, PEM
@@ -66,6 +79,8 @@ export const USAGE = `sotto: a TLS terminator that hides which of your sites is 
   --data DIR           where keys and certificates are kept (default: SOTTO_DATA, else the user's data folder)
 
 and for run:
+  --domain NAME        a site without a file: a page about the visitor's connection; may be repeated
+  --from NAME --to A   a site without a file whose bytes go on to A, host:port or unix:/path
   --listen ADDRESS     an IP address to listen on; may be repeated
   --https-port N       0 takes a free one (default: 443)
   --http-port N        0 takes a free one (default: 80)
@@ -83,6 +98,9 @@ const common = {
 
 const run = {
   ...common,
+  domain: { type: "string", multiple: true },
+  from: { type: "string", multiple: true },
+  to: { type: "string" },
   listen: { type: "string", multiple: true },
   "http-port": { type: "string" },
   "https-port": { type: "string" },
@@ -103,6 +121,8 @@ const COMMANDS = [
   "run",
   "ech list",
   "validate",
+  "reload",
+  "schema",
   "trust",
   "untrust",
   "root-cert",
@@ -136,6 +156,13 @@ export function parseCommandLine(args: readonly string[]): Command {
       if (values.help) return { name: "help" };
       return { name: "validate", ...files(values), limits: values.limits ?? false };
     }
+    case "reload": {
+      const values = parse(rest, common);
+      return values.help ? { name: "help" } : { name: "reload", ...files(values) };
+    }
+    case "schema":
+      parse(rest, {});
+      return { name: "schema" };
     case "trust": {
       const values = parse(rest, trust);
       return values.help ? { name: "help" } : { name: "trust", ...trustArguments(values) };
@@ -185,6 +212,7 @@ function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArgument
   }
   return {
     ...files(values),
+    site: siteArguments(values),
     listen: values.listen ?? [],
     httpPort: port("http-port", values["http-port"]),
     httpsPort: port("https-port", values["https-port"]),
@@ -193,6 +221,30 @@ function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArgument
     keyLog: given("key-log", values["key-log"]),
     takeover: values.takeover ?? false,
   };
+}
+
+function siteArguments(
+  { domain = [], from = [], to, config }: ReturnType<typeof parse<typeof run>>,
+): SiteArguments | undefined {
+  const [option, names] = domain.length > 0 ? ["--domain", domain] : ["--from", from];
+  if (domain.length > 0 && (from.length > 0 || to !== undefined)) {
+    throw new UsageError("--domain goes without --from and --to: it serves a page of its own");
+  }
+  if (from.length > 0 && to === undefined) {
+    throw new UsageError(
+      "--from wants --to beside it, as in --from example.com --to 127.0.0.1:3000",
+    );
+  }
+  if (from.length === 0 && to !== undefined) {
+    throw new UsageError(
+      "--to wants --from beside it, as in --from example.com --to 127.0.0.1:3000",
+    );
+  }
+  if (names.length === 0) return undefined;
+  if (config !== undefined) {
+    throw new UsageError(`${option} stands in place of a configuration file: leave --config out`);
+  }
+  return { names, to };
 }
 
 function trustArguments(values: ReturnType<typeof parse<typeof trust>>): TrustArguments {

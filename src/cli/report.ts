@@ -5,7 +5,9 @@
 import { basename, relative } from "node:path";
 
 import type { Config } from "../config/config.ts";
+import { upstreamName } from "../edge/upstreams/upstream.ts";
 import type { Runtime } from "../runtime/runtime.ts";
+import type { HandlerSpec } from "../snapshot/snapshot.ts";
 import type { Running } from "../start.ts";
 import { VERSION } from "./version.ts";
 
@@ -23,7 +25,7 @@ export function report(
     "",
   ];
   for (const site of config.sites) {
-    const what = site.handler.kind === "respond" ? "a text" : "a page about your connection";
+    const what = describeHandler(site.handler);
     for (const name of site.names) lines.push(`  ${urlOf(name, port)}  ${what}`);
   }
   lines.push(
@@ -48,6 +50,19 @@ export function report(
   const missing = whatIsMissing(running, config, program);
   if (missing.length > 0) lines.push("Missing:", ...missing.map((text) => `  ${text}`));
   return lines.join("\n") + "\n";
+}
+
+function describeHandler(handler: HandlerSpec): string {
+  switch (handler.kind) {
+    case "respond":
+      return "a text";
+    case "app":
+      return handler.app === "welcome" ? "a page about your connection" : `the app ${handler.app}`;
+    case "forward":
+      return `forwards to ${handler.upstreams.map(upstreamName).join(", ")}`;
+    case "passthrough":
+      return `passes on to ${handler.upstreams.map(upstreamName).join(", ")}, TLS and all`;
+  }
 }
 
 /** How somebody in this folder calls the program again. */
@@ -76,7 +91,11 @@ function whatIsMissing(
         `See: ${program} ech list`,
     );
   }
-  if (config.sites.some((site) => site.certificates.length === 0)) {
+  if (
+    config.sites.some((site) =>
+      site.certificates.length === 0 && site.handler.kind !== "passthrough"
+    )
+  ) {
     missing.push("A public CA: certificates that are not files come from sotto's own, see Root.");
   }
   return missing;

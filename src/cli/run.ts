@@ -8,17 +8,18 @@ import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
 import type { RunArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
-import { findConfig } from "./find-config.ts";
+import { configOfSite, findConfig } from "./find-config.ts";
 import { installTrust } from "./install-trust.ts";
 import { openKeyLog } from "./key-log.ts";
 import { openLog } from "./log.ts";
 import { writeReadyFile } from "./ready-file.ts";
+import { Reloader } from "./reloader.ts";
 import { programName, report } from "./report.ts";
 
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
   process.umask(0o077);
-  const config = await findConfig(args.config);
+  const config = await configFor(args);
   const data = findDataFolder(args.data, process.env, process.cwd());
   const form = args.log ?? (process.stderr.isTTY ? "pretty" : "json");
   const write = (text: string) => void process.stderr.write(text);
@@ -30,6 +31,7 @@ export async function run(args: RunArguments): Promise<void> {
   const running = await start({
     config,
     dataFolder: data.path,
+    user: config.user,
     ...ports(args, config),
     log,
     takeover: args.takeover,
@@ -42,6 +44,15 @@ export async function run(args: RunArguments): Promise<void> {
   process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
   const signal = firstSignal();
+  const reloader = new Reloader({
+    config,
+    load: () => configFor(args),
+    reload: (next) => running.reload(next),
+    needsRestart: (next, before) =>
+      JSON.stringify(ports(args, next)) !== JSON.stringify(ports(args, before)),
+    log,
+  });
+  process.on("SIGHUP", () => void reloader.reload());
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
   if (process.stdout.isTTY && usesLocalCa(config)) {
     // It may ask for a password and take its time: nobody waits for it.
@@ -58,25 +69,32 @@ export async function run(args: RunArguments): Promise<void> {
   process.exit(0);
 }
 
+async function configFor(args: RunArguments): Promise<Config> {
+  return args.site === undefined ? await findConfig(args.config) : configOfSite(args.site);
+}
+
 /** policy §3.1; without a configuration nobody but this machine is served (design §12). */
-function ports(args: RunArguments, config: Config): { https: BindWish; http: BindWish } {
+function ports(
+  args: RunArguments,
+  config: Config,
+): { https: BindWish; http: BindWish | undefined } {
   const isDefault = config.file === undefined;
-  const addresses = args.listen.length > 0
-    ? args.listen
-    : isDefault
-    ? ["127.0.0.1", "::1"]
-    : ["::"];
+  const usual = isDefault ? ["127.0.0.1", "::1"] : ["::"];
+  const addresses = args.listen.length > 0 ? args.listen : config.listen ?? usual;
   const choose = (given: number | undefined, usual: number, otherwise: number) =>
     given !== undefined ? [given] : isDefault ? [usual, otherwise] : [usual];
+  const https = choose(args.httpsPort ?? config.httpsPort, 443, 8443);
+  const http = choose(args.httpPort ?? config.httpPort, 80, 8080);
   return {
-    https: { addresses, ports: choose(args.httpsPort, 443, 8443), option: "--https-port" },
-    http: { addresses, ports: choose(args.httpPort, 80, 8080), option: "--http-port" },
+    https: { addresses, ports: https, option: "--https-port" },
+    http: config.redirects ? { addresses, ports: http, option: "--http-port" } : undefined,
   };
 }
 
 /** acme §12.6. */
 function usesLocalCa({ installTrust, sites }: Config): boolean {
-  return installTrust && sites.some((site) => site.certificates.length === 0);
+  return installTrust &&
+    sites.some((site) => site.certificates.length === 0 && site.handler.kind !== "passthrough");
 }
 
 /** policy §5: each hour, as long as it is on. */

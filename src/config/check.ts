@@ -2,11 +2,14 @@
  * From the document to a Config: what the shape alone cannot say.
  * @module
  */
+import { isIP } from "node:net";
 import { resolve } from "node:path";
 
 import { NamedGroup } from "../tls/wire/code-points.ts";
 import { isPublicName } from "../tls/wire/ech-config.ts";
-import { qualifyName } from "../x509/names.ts";
+import type { UpstreamAddress } from "../snapshot/forward-spec.ts";
+import type { HandlerSpec } from "../snapshot/snapshot.ts";
+import { canonicalHost, canonicalIp, matchesName, qualifyName } from "../x509/names.ts";
 import type {
   CertificateFiles,
   ClientAuthOptions,
@@ -19,6 +22,7 @@ import { type ConfigPath, pathText, type Problem } from "./error.ts";
 import { LIMITS, type LimitValues } from "./limits.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Document, SiteTable } from "./schema.ts";
+import { parseDuration, parseUpstream } from "./upstream.ts";
 
 /**
  * Checks the whole document and fills in what it leaves out. With a problem in the list the Config is not to be used.
@@ -35,14 +39,23 @@ export function check(
 
   const ech = checkEch(document.ech, report);
   const owners = new Map<string, ConfigPath>();
-  const sites = (document.site ?? []).map((table, i) =>
-    checkSite(table, ["site", i], folder, owners, report)
-  );
+  const tables = document.site ?? [];
+  const sites = tables.map((table, i) => checkSite(table, ["site", i], folder, owners, report));
+  checkAgainstEch(sites, tables, ech, report);
+  const served = sites.length === 0 ? [DEFAULT_SITE] : sites;
   const limits = checkLimits(document.limits ?? {}, report);
+  checkPorts(document, report);
   const config: Config = {
     file,
+    listen: checkAddresses(document.listen, report),
+    httpsPort: document.https_port,
+    httpPort: document.http_port,
+    redirects: document.auto_https !== "no_redirects",
+    user: checkUser(document.user, report),
+    defaultSni: checkNamed(document.default_sni, "default_sni", served, report),
+    fallbackSni: checkNamed(document.fallback_sni, "fallback_sni", served, report),
     ech,
-    sites: sites.length === 0 ? [DEFAULT_SITE] : sites,
+    sites: served,
     installTrust: document.install_trust ?? DEFAULT_CONFIG.installTrust,
     limits,
     warnings: lint(ech, sites),
@@ -63,7 +76,8 @@ function checkEch(table: Document["ech"], report: Report): EchOptions {
         "ignore any other",
     );
   }
-  return { enabled, publicName };
+  const strictOuterSni = table?.strict_outer_sni ?? DEFAULT_CONFIG.ech.strictOuterSni;
+  return { enabled, publicName, strictOuterSni };
 }
 
 function checkSite(
@@ -73,16 +87,111 @@ function checkSite(
   owners: Map<string, ConfigPath>,
   report: Report,
 ): SiteOptions {
+  const handler = checkHandler(table, at, report);
   return {
     names: checkNames(table.names, [...at, "names"], owners, report),
     certificates: checkCertificates(table, at, folder, report),
-    handler: table.respond === undefined
-      ? DEFAULT_SITE.handler
-      : { kind: "respond", text: table.respond },
+    handler,
+    requireEch: table.require_ech ?? false,
     clientAuth: checkClientAuth(table.client_auth, [...at, "client_auth"], folder, report),
-    alpn: checkAlpn(table.alpn, [...at, "alpn"], report),
+    alpn: checkAlpn(table.alpn, handler, [...at, "alpn"], report),
     groups: checkGroups(table.groups, [...at, "groups"], report),
   };
+}
+
+/** Of these a site has one, or none. */
+const HANDLERS = ["respond", "forward", "passthrough"] as const;
+/** What has no meaning for a connection that is not ours to decrypt. */
+const NOT_FOR_PASSTHROUGH = [
+  "certificate",
+  "key",
+  "client_auth",
+  "alpn",
+  "groups",
+  "require_ech",
+] as const;
+
+function checkHandler(table: SiteTable, at: ConfigPath, report: Report): HandlerSpec {
+  const [kind, ...others] = HANDLERS.filter((key) => table[key] !== undefined);
+  for (const other of others) {
+    report([...at, other], `beside ${kind}, accepted: one of ${HANDLERS.join(", ")}`);
+  }
+  if (kind === "forward" || kind === "passthrough") return checkForward(kind, table, at, report);
+  for (const key of ["proxy_protocol", "health_check"] as const) {
+    if (table[key] !== undefined) {
+      report(
+        [...at, key],
+        "there is nothing to connect to, accepted: beside forward or passthrough",
+      );
+    }
+  }
+  return table.respond === undefined
+    ? DEFAULT_SITE.handler
+    : { kind: "respond", text: table.respond };
+}
+
+function checkForward(
+  kind: "forward" | "passthrough",
+  table: SiteTable,
+  at: ConfigPath,
+  report: Report,
+): HandlerSpec {
+  const value = table[kind]!;
+  const upstreams: UpstreamAddress[] = [];
+  for (const [i, text] of list(value).entries()) {
+    const path = typeof value === "string" ? [...at, kind] : [...at, kind, i];
+    const upstream = parseUpstream(text);
+    if ("refused" in upstream) report(path, upstream.refused);
+    else if (list(value).indexOf(text) !== i) {
+      report(path, `${JSON.stringify(text)} stands twice in the list`);
+    } else upstreams.push(upstream);
+  }
+  if (list(value).length === 0) {
+    report([...at, kind], "found an empty list, accepted: at least one server");
+  }
+  const checkEveryMs = checkDuration(table.health_check, [...at, "health_check"], report);
+  if (kind === "passthrough") checkPassthrough(table, at, report);
+  return {
+    kind,
+    upstreams,
+    proxyProtocol: table.proxy_protocol ?? 0,
+    ...(checkEveryMs !== undefined && { checkEveryMs }),
+  };
+}
+
+function checkPassthrough(table: SiteTable, at: ConfigPath, report: Report): void {
+  for (const key of NOT_FOR_PASSTHROUGH) {
+    if (table[key] !== undefined) {
+      report([...at, key], "has no use beside passthrough: the server behind it does the TLS");
+    }
+  }
+  for (const [i, text] of table.names.entries()) {
+    if (canonicalIp(text) === undefined) continue;
+    report(
+      [...at, "names", i],
+      `found ${
+        JSON.stringify(text)
+      }, accepted beside passthrough: a host name. No hello names an IP address`,
+    );
+  }
+}
+
+function checkDuration(
+  text: string | undefined,
+  at: ConfigPath,
+  report: Report,
+): number | undefined {
+  if (text === undefined) return undefined;
+  const ms = parseDuration(text);
+  if (ms === undefined) {
+    report(
+      at,
+      `found ${
+        JSON.stringify(text)
+      }, accepted: a time from 100ms to 24h, as in "10s", "500ms" or "1m"`,
+    );
+  }
+  return ms;
 }
 
 /** @param owners where each name seen so far stands */
@@ -132,8 +241,27 @@ function checkCertificates(
   }
   return certificates.map((certificate, i) => ({
     certificate: resolve(folder, certificate),
-    key: resolve(folder, keys[i] ?? ""),
+    key: checkSecret(keys[i] ?? "", keyPath(table, at, i), folder, report),
   }));
+}
+
+function keyPath({ key }: SiteTable, at: ConfigPath, i: number): ConfigPath {
+  return typeof key === "string" ? [...at, "key"] : [...at, "key", i];
+}
+
+/** A path, `file:PATH`, or `env:NAME`, which is left for whoever reads it. */
+function checkSecret(text: string, at: ConfigPath, folder: string, report: Report): string {
+  if (text.startsWith("file:")) return resolve(folder, text.slice("file:".length));
+  if (!text.startsWith("env:")) return resolve(folder, text);
+  if (!/^env:[A-Za-z_][A-Za-z0-9_]*$/.test(text)) {
+    report(
+      at,
+      `found ${
+        JSON.stringify(text)
+      }, accepted: the name of an environment variable as in "env:SITE_KEY"`,
+    );
+  }
+  return text;
 }
 
 function checkClientAuth(
@@ -155,19 +283,29 @@ function checkClientAuth(
   return { mode, ca };
 }
 
-/** What the handlers speak today. */
+/** What the HTTP handlers speak today. */
 const PROTOCOLS = ["http/1.1", "http/1.0"];
 
 function checkAlpn(
   alpn: readonly string[] | undefined,
+  { kind }: HandlerSpec,
   at: ConfigPath,
   report: Report,
 ): readonly string[] | undefined {
   for (const [i, protocol] of (alpn ?? []).entries()) {
-    if (!PROTOCOLS.includes(protocol)) {
-      report([...at, i], unknownWord(protocol, PROTOCOLS) + "; [] ignores the client's list");
-    } else if (alpn!.indexOf(protocol) !== i) {
+    if (alpn!.indexOf(protocol) !== i) {
       report([...at, i], `${JSON.stringify(protocol)} stands twice in the list`);
+    } else if (kind !== "forward") {
+      if (PROTOCOLS.includes(protocol)) continue;
+      report([...at, i], unknownWord(protocol, PROTOCOLS) + "; [] ignores the client's list");
+    } else if (!/^[\x21-\x7e]{1,255}$/.test(protocol) || protocol === "acme-tls/1") {
+      report(
+        [...at, i],
+        `found ${
+          JSON.stringify(protocol)
+        }, accepted: what the server behind it speaks, in 1 to 255 ` +
+          "characters of ASCII; acme-tls/1 is for sotto alone",
+      );
     }
   }
   return alpn;
@@ -206,6 +344,92 @@ function checkGroups(
   return groups;
 }
 
+/** What a site wishes of ECH has to fit what ECH is. */
+function checkAgainstEch(
+  sites: readonly SiteOptions[],
+  tables: readonly SiteTable[],
+  ech: EchOptions,
+  report: Report,
+): void {
+  for (const [i, site] of sites.entries()) {
+    if (site.requireEch && !ech.enabled) {
+      report(["site", i, "require_ech"], "nobody could visit it, accepted: with ECH on");
+    }
+    const at = site.names.indexOf(ech.publicName);
+    if (!ech.enabled || at === -1) continue;
+    if (site.handler.kind === "passthrough") {
+      report(
+        [
+          "site",
+          i,
+          "names",
+          tables[i]!.names.findIndex((name) => name.toLowerCase() === ech.publicName),
+        ],
+        `${ech.publicName} is the ECH public name: passed on, every hidden name would go the same way. ` +
+          "Accepted: another [ech] public_name, or ECH off",
+      );
+    } else if (site.requireEch) {
+      report(
+        ["site", i, "require_ech"],
+        `the ECH public name ${ech.publicName} is for those whose ECH failed, accepted: false`,
+      );
+    }
+  }
+}
+
+function checkPorts({ https_port: https, http_port: http }: Document, report: Report): void {
+  if (https === undefined || https === 0 || https !== http) return;
+  report(["http_port"], `found ${http}, accepted: another port than https_port`);
+}
+
+function checkAddresses(
+  listen: readonly string[] | undefined,
+  report: Report,
+): readonly string[] | undefined {
+  for (const [i, text] of (listen ?? []).entries()) {
+    const hint = text === "localhost" ? "; localhost is 127.0.0.1 and ::1" : "";
+    if (isIP(text) === 0) {
+      report(
+        ["listen", i],
+        `found ${
+          JSON.stringify(text)
+        }, accepted: an IP address as in 127.0.0.1, ::1, 0.0.0.0 or ::${hint}`,
+      );
+    } else if (listen!.indexOf(text) !== i) {
+      report(["listen", i], `${JSON.stringify(text)} stands twice in the list`);
+    }
+  }
+  return listen;
+}
+
+function checkUser(user: string | undefined, report: Report): string | undefined {
+  if (user !== undefined && !/^[a-z_][a-z0-9_.-]*$/i.test(user)) {
+    report(["user"], `found ${JSON.stringify(user)}, accepted: the name of a user, as in "sotto"`);
+  }
+  return user;
+}
+
+/** default_sni, fallback_sni: a name that is served to anybody. */
+function checkNamed(
+  text: string | undefined,
+  key: "default_sni" | "fallback_sni",
+  sites: readonly SiteOptions[],
+  report: Report,
+): string | undefined {
+  if (text === undefined) return undefined;
+  const name = canonicalHost(text);
+  const site = sites.find(({ names }) => names.includes(name)) ??
+    sites.find(({ names }) => names.some((pattern) => matchesName(pattern, name)));
+  if (site === undefined) {
+    const names = sites.flatMap((one) => one.names);
+    report([key], `no site is called ${JSON.stringify(text)}${didYouMean(name, names)}`);
+  } else if (site.handler.kind === "passthrough" || site.requireEch) {
+    const why = site.requireEch ? "requires ECH" : "is passed on";
+    report([key], `${JSON.stringify(text)} ${why}, accepted: a site that is served to anybody`);
+  }
+  return name;
+}
+
 function checkLimits(limits: LimitValues, report: Report): LimitValues {
   const checked: Record<string, number | boolean> = {};
   for (const [name, value] of Object.entries(limits)) {
@@ -234,8 +458,19 @@ function lint(ech: EchOptions, sites: readonly SiteOptions[]): string[] {
         "different from who visits the others",
     );
   }
+  if (sites.some((site) => site.requireEch)) {
+    warnings.push(
+      "require_ech shuts out every client that has no ECH, or no configuration of it from DNS",
+    );
+  }
+  if (sites.some((site) => site.handler.kind === "passthrough")) {
+    warnings.push(
+      "passthrough goes by the name in the hello as it was sent: names hidden by this server's ECH are not passed on",
+    );
+  }
   // ech-server §11: whatever differs between sites behind one public name tells them apart.
-  const looks = new Set(sites.map((site) => JSON.stringify([site.alpn, site.groups])));
+  const own = sites.filter((site) => site.handler.kind !== "passthrough");
+  const looks = new Set(own.map((site) => JSON.stringify([site.alpn, site.groups])));
   if (looks.size > 1) {
     warnings.push(
       "sites differ in alpn or groups: an observer may tell them apart although ECH hides their names",

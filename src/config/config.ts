@@ -8,8 +8,19 @@ import type { LimitValues } from "./limits.ts";
 import type { NamedGroup } from "../tls/wire/code-points.ts";
 
 export interface Config {
-  /** The file it came from; undefined: there was none. */
+  /** The file it came from, or what else it is to be called; undefined: there was none. */
   readonly file: string | undefined;
+  /** Undefined: the default. */
+  readonly listen: readonly string[] | undefined;
+  readonly httpsPort: number | undefined;
+  readonly httpPort: number | undefined;
+  /** Whether plain HTTP is answered, by a redirect. */
+  readonly redirects: boolean;
+  /** Who to be once the ports are bound; undefined: whoever started it. */
+  readonly user: string | undefined;
+  /** Names of sites, for hellos without a name and with an unknown one (policy §6.5). */
+  readonly defaultSni: string | undefined;
+  readonly fallbackSni: string | undefined;
   readonly ech: EchOptions;
   readonly sites: readonly SiteOptions[];
   /** On a terminal, try once to have this machine trust the local CA's root. */
@@ -24,6 +35,8 @@ export interface EchOptions {
   readonly enabled: boolean;
   /** The name that an observer sees instead of the site's (ech-server §11). */
   readonly publicName: string;
+  /** policy §8.2. */
+  readonly strictOuterSni: boolean;
 }
 
 export interface SiteOptions {
@@ -33,6 +46,8 @@ export interface SiteOptions {
   readonly certificates: readonly CertificateFiles[];
   /** Without another one in the file: the welcome page. */
   readonly handler: HandlerSpec;
+  /** policy §8.7. */
+  readonly requireEch: boolean;
   readonly clientAuth: ClientAuthOptions | undefined;
   /** Undefined: what the handler speaks. Empty: the client's extension is ignored. */
   readonly alpn: readonly string[] | undefined;
@@ -43,6 +58,7 @@ export interface SiteOptions {
 /** Two PEM files: chain (leaf first) and private key. */
 export interface CertificateFiles {
   readonly certificate: string;
+  /** A path, or `env:NAME` for the PEM text in an environment variable. */
   readonly key: string;
 }
 
@@ -63,6 +79,7 @@ export const DEFAULT_SITE: SiteOptions = {
   names: ["localhost"],
   certificates: [],
   handler: { kind: "app", app: "welcome" },
+  requireEch: false,
   clientAuth: undefined,
   alpn: undefined,
   groups: DEFAULT_GROUPS,
@@ -70,7 +87,14 @@ export const DEFAULT_SITE: SiteOptions = {
 
 export const DEFAULT_CONFIG: Config = {
   file: undefined,
-  ech: { enabled: true, publicName: DEFAULT_PUBLIC_NAME },
+  listen: undefined,
+  httpsPort: undefined,
+  httpPort: undefined,
+  redirects: true,
+  user: undefined,
+  defaultSni: undefined,
+  fallbackSni: undefined,
+  ech: { enabled: true, publicName: DEFAULT_PUBLIC_NAME, strictOuterSni: false },
   sites: [DEFAULT_SITE],
   installTrust: true,
   limits: {},

@@ -1,5 +1,6 @@
 /**
- * The shape of sotto.toml. What a value must be stands beside it, in the words of the error message.
+ * The shape of sotto.toml. What a value must be stands beside it, in the words of the error message; what a key means
+ * is said for editors (`schemaForEditors`).
  *
  * What spans several keys, or needs more than a look at one value, is in `check.ts`.
  *
@@ -10,6 +11,21 @@ import * as z from "zod/mini";
 const listOfTexts = (accepted: string) => z.array(z.string("text in quotes"), accepted);
 const textOrList = (accepted: string) =>
   z.union([z.string(), z.array(z.string())], `${accepted}, or a list of those`);
+const yesOrNo = () => z.optional(z.boolean("true or false"));
+const text = (accepted: string) => z.optional(z.string(accepted));
+const hostName = () => text('a host name in quotes, as in "www.example.com"');
+const port = () => {
+  const accepted = "a port from 0 to 65535 without quotes; 0 takes a free one";
+  return z.optional(z.int(accepted).check(z.minimum(0, accepted), z.maximum(65535, accepted)));
+};
+const upstreams = () =>
+  z.optional(textOrList('"host:port" as in "127.0.0.1:3000", or "unix:/path"'));
+
+/** What an editor shows beside a key. */
+function about<T extends z.ZodMiniType>(description: string, schema: T): T {
+  z.globalRegistry.add(schema, { description });
+  return schema;
+}
 
 export const clientAuthModes = [
   "request",
@@ -20,31 +36,79 @@ export const clientAuthModes = [
 
 const clientAuth = z.strictObject(
   {
-    mode: z.optional(z.enum(clientAuthModes, `one of ${clientAuthModes.join(", ")}`)),
-    ca: z.optional(textOrList("the path of a PEM file with CA certificates")),
+    mode: about(
+      "What is asked of clients. Default: require_and_verify with ca, else require.",
+      z.optional(z.enum(clientAuthModes, `one of ${clientAuthModes.join(", ")}`)),
+    ),
+    ca: about(
+      "PEM files with the CAs that clients' certificates must come from, or with single certificates.",
+      z.optional(textOrList("the path of a PEM file with CA certificates")),
+    ),
   },
   'a table as in { mode = "require_and_verify", ca = ["clients.pem"] }',
 );
 
 const site = z.strictObject({
-  names: listOfTexts('a list of host names as in ["example.com", "*.example.com"]').check(
-    z.minLength(1, "at least one host name"),
+  names: about(
+    "Host names, *.example.com for one label of any kind, and IP addresses.",
+    listOfTexts('a list of host names as in ["example.com", "*.example.com"]').check(
+      z.minLength(1, "at least one host name"),
+    ),
   ),
-  certificate: z.optional(textOrList("the path of a PEM file, leaf certificate first")),
-  key: z.optional(textOrList("the path of a PEM file with the private key")),
-  respond: z.optional(z.string("the text to answer with, in quotes")),
-  client_auth: z.optional(clientAuth),
-  alpn: z.optional(listOfTexts('a list of protocols as in ["http/1.1"]')),
-  groups: z.optional(
-    listOfTexts('a list of groups, best first, as in ["X25519MLKEM768", "x25519"]').check(
-      z.minLength(1, "at least one group"),
+  certificate: about(
+    "PEM file, leaf certificate first; or a list of them. Without: the local CA issues one.",
+    z.optional(textOrList("the path of a PEM file, leaf certificate first")),
+  ),
+  key: about(
+    "PEM file with the private key, or env:NAME for the PEM text in an environment variable; as many as certificates.",
+    z.optional(textOrList('the path of a PEM file with the private key, or "env:NAME"')),
+  ),
+  respond: about(
+    "A text to answer every request with.",
+    text("the text to answer with, in quotes"),
+  ),
+  forward: about(
+    "Decrypted bytes go on to this server, whatever they are; of several the one with the fewest connections.",
+    upstreams(),
+  ),
+  passthrough: about(
+    "Connections go on to this server as they came, TLS and all. The name is that of the outer hello.",
+    upstreams(),
+  ),
+  proxy_protocol: about(
+    "Send a PROXY protocol header of this version to the upstream first.",
+    z.optional(z.union([z.literal(1), z.literal(2)], "1 or 2")),
+  ),
+  health_check: about(
+    "Connect to each upstream this often to see whether it is there. Without: only real connections tell.",
+    text('a time in quotes, as in "10s", "500ms" or "1m"'),
+  ),
+  require_ech: about("Serve only who comes with ECH; others find no such name.", yesOrNo()),
+  client_auth: about("Ask clients for a certificate.", z.optional(clientAuth)),
+  alpn: about(
+    "Protocols for ALPN, best first; [] ignores what the client lists.",
+    z.optional(listOfTexts('a list of protocols as in ["http/1.1"]')),
+  ),
+  groups: about(
+    "Key exchange, best first.",
+    z.optional(
+      listOfTexts('a list of groups, best first, as in ["X25519MLKEM768", "x25519"]').check(
+        z.minLength(1, "at least one group"),
+      ),
     ),
   ),
 }, "a table that begins with [[site]]");
 
 const ech = z.strictObject({
-  public_name: z.optional(z.string('a host name in quotes, as in "cloud.example.net"')),
-  enabled: z.optional(z.boolean("true or false")),
+  public_name: about(
+    "The name that clients show to the network.",
+    text('a host name in quotes, as in "cloud.example.net"'),
+  ),
+  enabled: about("Encrypted Client Hello. Default: true.", yesOrNo()),
+  strict_outer_sni: about(
+    "Refuse an accepted ECH whose outer name is not the public name. Default: false.",
+    yesOrNo(),
+  ),
 }, "a table that begins with [ech]");
 
 const limits = z.record(
@@ -53,11 +117,39 @@ const limits = z.record(
   "a table that begins with [limits]",
 );
 
+export const autoHttpsModes = ["on", "no_redirects"] as const;
+
 export const schema = z.strictObject({
-  install_trust: z.optional(z.boolean("true or false")),
-  ech: z.optional(ech),
-  limits: z.optional(limits),
-  site: z.optional(z.array(site, "tables that begin with [[site]], with two brackets")),
+  listen: about(
+    "IP addresses to listen on. Default: all.",
+    z.optional(
+      listOfTexts('a list of IP addresses as in ["0.0.0.0", "::"]').check(
+        z.minLength(1, "at least one IP address"),
+      ),
+    ),
+  ),
+  https_port: about("Default: 443.", port()),
+  http_port: about("Of the redirect to HTTPS. Default: 80.", port()),
+  auto_https: about(
+    "no_redirects: nothing listens for HTTP. Default: on.",
+    z.optional(z.enum(autoHttpsModes, `one of ${autoHttpsModes.join(", ")}`)),
+  ),
+  user: about(
+    "Who to be once the ports are bound; for a start as root.",
+    text('the name of a user in quotes, as in "sotto"'),
+  ),
+  default_sni: about("The name to serve where a hello has none.", hostName()),
+  fallback_sni: about("The name to serve where a hello has an unknown one.", hostName()),
+  install_trust: about(
+    "On a terminal, try once to have this machine trust the local CA's root. Default: true.",
+    yesOrNo(),
+  ),
+  ech: about("Encrypted Client Hello (RFC 9849).", z.optional(ech)),
+  limits: about("Any limit that `validate --limits` prints.", z.optional(limits)),
+  site: about(
+    "What is served, by name. Without: a page about the visitor's connection, on localhost.",
+    z.optional(z.array(site, "tables that begin with [[site]], with two brackets")),
+  ),
 }, "a TOML document");
 
 export type Document = z.infer<typeof schema>;
@@ -70,3 +162,18 @@ export const KEYS: Readonly<Record<string, readonly string[]>> = {
   site: Object.keys(site.def.shape),
   "site.client_auth": Object.keys(clientAuth.def.shape),
 };
+
+/** JSON Schema, for editors that complete and check TOML by it. */
+export function schemaForEditors(limitNames: readonly string[]): Record<string, unknown> {
+  const whole = z.toJSONSchema(schema, { io: "input" });
+  const properties = whole.properties as Record<string, Record<string, unknown>>;
+  properties.limits = {
+    description: properties.limits!.description,
+    type: "object",
+    properties: Object.fromEntries(
+      limitNames.map((name) => [name, { type: ["number", "boolean"] }]),
+    ),
+    additionalProperties: false,
+  };
+  return { ...whole, title: "sotto.toml" };
+}

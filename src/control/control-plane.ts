@@ -1,22 +1,39 @@
 /**
  * The control plane in the process that serves: it builds the first snapshot, and a new one whenever something is due.
+ *
+ * Where storage fails at start, the last snapshot of this machine serves, if it was built from the same configuration;
+ * storage is tried again each minute.
+ *
  * @module
  */
+import { createHash } from "node:crypto";
+
 import type { Config } from "../config/config.ts";
 import type { Crypto } from "../crypto/crypto.ts";
-import type { Snapshot } from "../snapshot/snapshot.ts";
-import type { EchKeySet } from "../tls/ech.ts";
+import type { StoredEchKeys, StoredSnapshot } from "../snapshot/codec.ts";
+import type { SiteCredential } from "../snapshot/credential.ts";
+import { Snapshot } from "../snapshot/snapshot.ts";
+import { echKey, EchKeySet } from "../tls/ech.ts";
 import { freshTicketKey, rotate, type TicketKey, TicketKeys } from "../tls/tickets.ts";
-import { buildSnapshot, type BuiltSnapshot } from "./build-snapshot.ts";
+import {
+  type BuiltSnapshot,
+  serverConfig,
+  SnapshotBuilder,
+  type SnapshotWish,
+} from "./build-snapshot.ts";
 import { type LocalCa, openLocalCa } from "./certificates/local-ca.ts";
 import { ClockWatch } from "./clock-watch.ts";
-import { ensureEchKeySet } from "./ech/ech-key-store.ts";
+import { ensureEchKeySet, loadEchKeys } from "./ech/ech-key-store.ts";
 import { maximumNameLength } from "./ech/ech-keys.ts";
-import type { Storage } from "./storage/storage.ts";
+import type { SnapshotFile } from "./snapshot-file.ts";
+import { type Storage, StorageError } from "./storage/storage.ts";
 
 export interface ControlPlaneParts {
   readonly config: Config;
-  readonly storage: Storage;
+  /** Asked again where it failed at start. */
+  readonly openStorage: () => Promise<Storage>;
+  /** Undefined: none is kept. */
+  readonly file?: SnapshotFile | undefined;
   readonly crypto: Crypto;
   readonly keyLog: ((line: string) => void) | undefined;
   /** The clock: ms since 1970. */
@@ -35,61 +52,101 @@ export interface ControlPlaneParts {
  * @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where
  */
 export async function startControlPlane(parts: ControlPlaneParts): Promise<ControlPlane> {
-  const { config, storage, crypto, now } = parts;
-  const localCa = await openLocalCa({ storage, now });
-  const ech = config.ech.enabled
-    ? await ensureEchKeySet(crypto, storage, {
-      publicName: config.ech.publicName,
-      maximumNameLength: maximumNameLength(config.sites.flatMap((site) => site.names), false),
-      nowMs: now(),
-    })
-    : undefined;
-  const plane = new ControlPlane(parts, localCa, ech);
-  await plane.refresh();
+  const { stored, warning } = await parts.file?.read() ?? {};
+  const plane = new ControlPlane(parts, warning === undefined ? [] : [warning]);
+  try {
+    await plane.open();
+  } catch (error) {
+    if (!(error instanceof StorageError) || stored === undefined || !plane.canServe(stored)) {
+      throw error;
+    }
+    plane.serve(stored, error);
+  }
   return plane;
 }
 
-export class ControlPlane {
+/** What is there once storage is. */
+interface Opened {
+  readonly storage: Storage;
   readonly localCa: LocalCa;
-  /** Undefined: ECH is off. */
-  readonly ech: EchKeySet | undefined;
+  readonly builder: SnapshotBuilder;
+}
+
+/** Of one configuration. */
+interface Ech {
+  readonly set: EchKeySet;
+  /** The same keys, as they are kept. */
+  readonly stored: StoredEchKeys;
+}
+
+export class ControlPlane {
   readonly #parts: ControlPlaneParts;
   readonly #clock: ClockWatch;
+  #config: Config;
+  #opened: Opened | undefined;
+  #ech: Ech | undefined;
+  #snapshot: Snapshot | undefined;
+  #built: BuiltSnapshot | undefined;
+  #rootKey = "";
+  #warnings: readonly string[];
   /** Between these two times the local CA need not be looked after. */
   #lookedMs: number;
   #nextLookMs = 0;
   #nextSweepMs: number;
   #ticketKeys: readonly TicketKey[];
-  #built: BuiltSnapshot | undefined;
+  #tickets: TicketKeys;
   #timer: ReturnType<typeof setInterval> | undefined;
+  #onSnapshot: (snapshot: Snapshot) => void = () => {};
+  /** One build at a time. */
+  #queue: Promise<unknown> = Promise.resolve();
   #isTicking = false;
+  #writing: Promise<void> = Promise.resolve();
+  /** What the file holds, or is about to. */
+  #written: { readonly slots: Snapshot["slots"]; readonly ech: Ech | undefined } | undefined;
 
   /** For `startControlPlane`. */
-  constructor(parts: ControlPlaneParts, localCa: LocalCa, ech: EchKeySet | undefined) {
+  constructor(parts: ControlPlaneParts, warnings: readonly string[]) {
     this.#parts = parts;
-    this.localCa = localCa;
-    this.ech = ech;
-    const { now, monotonicMs = () => performance.now() } = parts;
+    this.#config = parts.config;
+    this.#warnings = warnings;
+    const { now, crypto, monotonicMs = () => performance.now() } = parts;
     this.#clock = new ClockWatch(now, monotonicMs);
     this.#lookedMs = now();
     this.#nextSweepMs = now() + SWEEP_EVERY_MS;
-    this.#ticketKeys = [freshTicketKey(parts.crypto, parts.now())];
+    this.#ticketKeys = [freshTicketKey(crypto, now())];
+    this.#tickets = new TicketKeys(crypto, this.#ticketKeys, TICKET_LIFETIME_SECONDS);
   }
 
   /** The newest one. */
   get snapshot(): Snapshot {
-    return this.#built!.snapshot;
+    return this.#snapshot!;
   }
 
-  /** What building it gave reason to say, each a sentence. */
+  /** Undefined: ECH is off. */
+  get ech(): EchKeySet | undefined {
+    return this.#ech?.set;
+  }
+
+  /** @throws {TypeError} storage has not been there yet */
+  get localCa(): LocalCa {
+    if (this.#opened === undefined) throw new TypeError("Cannot use the local CA without storage");
+    return this.#opened.localCa;
+  }
+
+  /** Where the certificate of the root that issues lies in storage. */
+  get rootKey(): string {
+    return this.#opened?.localCa.root.storageKey ?? this.#rootKey;
+  }
+
+  /** What the start gave reason to say, each a sentence. */
   get warnings(): readonly string[] {
-    return this.#built!.warnings;
+    return [...this.#warnings, ...this.#built?.warnings ?? []];
   }
 
   /** Looks after what is due, once a minute from now on. */
   keepFresh(onSnapshot: (snapshot: Snapshot) => void): void {
-    this.#nextLookMs = this.localCa.schedule(this.#built!.managed).nextLookMs;
-    this.#timer = setInterval(() => void this.#tick(onSnapshot), TICK_MS);
+    this.#onSnapshot = onSnapshot;
+    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
     this.#timer.unref();
   }
 
@@ -97,31 +154,118 @@ export class ControlPlane {
     clearInterval(this.#timer);
   }
 
-  /** Builds a snapshot from what files and storage hold now. With an error the old one stays. */
-  async refresh(): Promise<void> {
-    const { config, crypto, keyLog, now } = this.#parts;
-    this.#built = await buildSnapshot({
-      config,
-      crypto,
-      keyLog,
-      localCa: this.localCa,
-      ech: this.ech,
-      tickets: new TicketKeys(crypto, this.#ticketKeys, TICKET_LIFETIME_SECONDS),
-      nowMs: now(),
+  /** Resolves once the file holds what is served, or could not be written. */
+  async written(): Promise<void> {
+    await this.#writing;
+  }
+
+  /**
+   * Takes another configuration: all of it, or with an error none.
+   *
+   * @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where
+   */
+  async reload(config: Config): Promise<void> {
+    await this.#inTurn(async () => {
+      const opened = await this.#open();
+      const ech = await this.#openEch(config, opened.storage);
+      await this.#build(opened, { config, ech, changed: "all", isDue: () => false });
+    });
+    this.#tellNews();
+    this.#onSnapshot(this.snapshot);
+  }
+
+  /** For `startControlPlane`: the first snapshot from storage. */
+  async open(): Promise<void> {
+    const opened = await this.#open();
+    const ech = await this.#openEch(this.#config, opened.storage);
+    await this.#build(opened, {
+      config: this.#config,
+      ech,
+      changed: "all",
+      isDue: () => false,
     });
   }
 
-  async #tick(onSnapshot: (snapshot: Snapshot) => void): Promise<void> {
+  /** For `startControlPlane`: was it built from this configuration? */
+  canServe({ configHash }: StoredSnapshot): boolean {
+    return configHash === hashOf(this.#config);
+  }
+
+  /** For `startControlPlane`: a snapshot of an earlier run. */
+  serve(stored: StoredSnapshot, cause: StorageError): void {
+    const { crypto, keyLog } = this.#parts;
+    const { table, ech: keys, rootKey, flightPadding, createdMs, defaultSni, fallbackSni } = stored;
+    this.#ech = keys && {
+      set: new EchKeySet(keys.keys.map((key) => echKey(crypto, key)), keys.state),
+      stored: keys,
+    };
+    const parts = { config: this.#config, crypto, keyLog, tickets: this.#tickets };
+    const server = serverConfig({ ...parts, ech: this.#ech?.set }, flightPadding);
+    this.#snapshot = new Snapshot({ server, sites: [], defaultSni, fallbackSni }, table);
+    this.#written = { slots: table.slots, ech: this.#ech };
+    this.#rootKey = rootKey;
+    const since = new Date(createdMs).toISOString();
+    this.#warnings = [
+      ...this.#warnings,
+      `Storage cannot be used, what it held at ${since} is served: ${cause.message}`,
+    ];
+  }
+
+  async #open(): Promise<Opened> {
+    if (this.#opened !== undefined) return this.#opened;
+    const { openStorage, crypto, keyLog, now } = this.#parts;
+    const storage = await openStorage();
+    const localCa = await openLocalCa({ storage, now });
+    const builder = new SnapshotBuilder({ crypto, localCa, keyLog });
+    return { storage, localCa, builder };
+  }
+
+  async #openEch({ ech, sites }: Config, storage: Storage): Promise<Ech | undefined> {
+    if (!ech.enabled) return undefined;
+    const { crypto, now } = this.#parts;
+    const set = await ensureEchKeySet(crypto, storage, {
+      publicName: ech.publicName,
+      maximumNameLength: maximumNameLength(sites.flatMap((site) => site.names), false),
+      nowMs: now(),
+    });
+    const keys = await loadEchKeys(storage);
+    const isSame = this.#ech !== undefined &&
+      JSON.stringify(this.#ech.stored.keys) === JSON.stringify(keys) &&
+      this.#ech.set.state === set.state;
+    return isSame ? this.#ech : { set, stored: { state: set.state, keys } };
+  }
+
+  /** With an error everything is as it was. */
+  async #build(
+    opened: Opened,
+    wish: Pick<SnapshotWish, "config" | "isDue" | "changed"> & { readonly ech: Ech | undefined },
+  ): Promise<void> {
+    const { now } = this.#parts;
+    const { config, ech } = wish;
+    const built = await opened.builder.build({
+      ...wish,
+      ech: ech?.set,
+      tickets: this.#tickets,
+      nowMs: now(),
+    });
+    this.#opened = opened;
+    this.#config = config;
+    this.#ech = ech;
+    this.#built = built;
+    this.#snapshot = built.snapshot;
+    this.#nextLookMs = opened.localCa.schedule(built.managed).nextLookMs;
+    this.#writeFile();
+  }
+
+  async #tick(): Promise<void> {
     if (this.#isTicking) return;
     this.#isTicking = true;
     try {
       const isRotated = this.#rotateTicketKeys();
-      const isRenewed = await this.#renewAuthorities();
-      const { leavesDue } = this.localCa.schedule(this.#built!.managed);
-      if (!isRotated && !isRenewed && leavesDue.length === 0) return;
-      await this.refresh();
-      onSnapshot(this.snapshot);
-      this.#nextLookMs = this.localCa.schedule(this.#built!.managed).nextLookMs;
+      if (await this.#inTurn(() => this.#refresh(isRotated))) {
+        this.#tellNews();
+        this.#onSnapshot(this.snapshot);
+      }
     } catch (error) {
       this.#parts.onTrouble(error);
     } finally {
@@ -129,21 +273,51 @@ export class ControlPlane {
     }
   }
 
+  /** True: there is another snapshot. */
+  async #refresh(isRotated: boolean): Promise<boolean> {
+    const opened = this.#opened;
+    if (opened === undefined) {
+      await this.open();
+      return true;
+    }
+    let trouble: unknown;
+    const isRenewed = await this.#renewAuthorities(opened.localCa).catch((error: unknown) => {
+      trouble = error; // what else is due need not wait for it
+      return false;
+    });
+    const { leavesDue } = opened.localCa.schedule(this.#built!.managed);
+    const changed = await opened.builder.changedFiles();
+    const isNew = isRotated || isRenewed || leavesDue.length > 0 || changed.size > 0;
+    if (isNew) {
+      const due = new Set<SiteCredential>(leavesDue);
+      const isDue = (credential: SiteCredential): boolean => isRenewed || due.has(credential);
+      await this.#build(opened, { config: this.#config, ech: this.#ech, isDue, changed });
+    }
+    if (trouble !== undefined) this.#parts.onTrouble(trouble);
+    return isNew;
+  }
+
+  #tellNews(): void {
+    for (const what of this.#built?.news ?? []) this.#parts.onWarning?.(what);
+  }
+
   /** True if there is a new generation. */
   #rotateTicketKeys(): boolean {
-    const nowMs = this.#parts.now();
+    const { crypto, now } = this.#parts;
+    const nowMs = now();
     const ageMs = nowMs - this.#ticketKeys[0]!.createdMs;
     // Below 0 the clock was set back: rather one rotation too many than none for long.
     if (ageMs >= 0 && ageMs < TICKET_ROTATION_MS) return false;
-    const next = freshTicketKey(this.#parts.crypto, nowMs);
+    const next = freshTicketKey(crypto, nowMs);
     this.#ticketKeys = rotate(this.#ticketKeys, next, TICKET_GENERATIONS);
+    this.#tickets = new TicketKeys(crypto, this.#ticketKeys, TICKET_LIFETIME_SECONDS);
     return true;
   }
 
   /** True: chains are others from now on. */
-  async #renewAuthorities(): Promise<boolean> {
+  async #renewAuthorities(localCa: LocalCa): Promise<boolean> {
     const nowMs = this.#parts.now();
-    const { authoritiesDue, nextLookMs } = this.localCa.schedule(this.#built!.managed);
+    const { authoritiesDue, nextLookMs } = localCa.schedule(this.#built!.managed);
     // Before the last look: the clock was set back.
     const isDue = nowMs >= this.#nextLookMs || nowMs < this.#lookedMs;
     if (!isDue && !authoritiesDue) return false;
@@ -151,13 +325,50 @@ export class ControlPlane {
     this.#nextLookMs = nextLookMs;
     const { mayErase, jumpMs } = this.#clock.look();
     if (jumpMs !== 0) this.#parts.onWarning?.(aboutJump(jumpMs));
-    const isRenewed = await this.localCa.renew();
+    const isRenewed = await localCa.renew();
     if (mayErase && nowMs >= this.#nextSweepMs) {
       this.#nextSweepMs = nowMs + SWEEP_EVERY_MS;
-      await this.localCa.sweep(mayErase);
+      await localCa.sweep(mayErase);
     }
     return isRenewed;
   }
+
+  /** In the background, the newest one after the other. */
+  #writeFile(): void {
+    const { file, now } = this.#parts;
+    const snapshot = this.snapshot;
+    const ech = this.#ech;
+    const isWritten = this.#written?.slots === snapshot.slots && this.#written.ech === ech;
+    if (file === undefined || isWritten) return;
+    this.#written = { slots: snapshot.slots, ech };
+    const facts = {
+      createdMs: now(),
+      configHash: hashOf(this.#config),
+      rootKey: this.rootKey,
+      flightPadding: snapshot.server.flightPadding,
+      ech: ech?.stored,
+    };
+    this.#writing = this.#writing.then(async () => {
+      if (this.#written?.slots !== snapshot.slots) return; // a newer one waits behind
+      try {
+        await file.write(snapshot, facts);
+      } catch (error) {
+        this.#written = undefined;
+        this.#parts.onTrouble(error);
+      }
+    });
+  }
+
+  #inTurn<T>(work: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(work);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}
+
+/** What a snapshot depends on. */
+function hashOf({ file: _file, warnings: _warnings, ...config }: Config): string {
+  return createHash("sha256").update(JSON.stringify(config)).digest("hex");
 }
 
 function aboutJump(jumpMs: number): string {

@@ -150,7 +150,7 @@ export class Session implements SocketEvents, Output, Timed {
     this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
   }
 
-  chooseSite(hello: ClientHello, _ech: EchStatus): SiteConfig | Refusal {
+  chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal {
     const { limits } = this.#host;
     if (this.#phase === Phase.Silent) {
       this.#phase = Phase.Handshake;
@@ -158,9 +158,10 @@ export class Session implements SocketEvents, Output, Timed {
       this.#host.helloCame(this);
     }
     const name = hello.serverName;
+    const isHidden = ech.outcome === "accepted";
     this.#site = name === undefined
-      ? this.#snapshot!.findWithoutName(this.#socket.localAddress)
-      : this.#snapshot!.find(name);
+      ? this.#snapshot!.findWithoutName(this.#socket.localAddress, isHidden)
+      : this.#snapshot!.find(name, isHidden);
     if (this.#site !== undefined) return this.#site.tls;
     return { refuse: name === undefined ? "missing server_name" : "unrecognized name" };
   }

@@ -112,6 +112,7 @@ interface ProfileRecord extends Omit<SiteConfig, "credentials" | "clientAuth" | 
   } | null;
   readonly handler: HandlerSpec;
   readonly publicNameOnly: boolean;
+  readonly requireEch: boolean;
 }
 
 interface CredentialRecord {
@@ -180,7 +181,7 @@ class Encoder {
     [this.#blobs, this.#credentials, this.#profiles] = [[], [], []];
   }
 
-  #slot({ names, tls, handler, publicNameOnly }: Site): SlotRecord {
+  #slot({ names, tls, handler, publicNameOnly, requireEch = false }: Site): SlotRecord {
     const credentials = tls.credentials.map((credential) => this.#credential(credential));
     const { policyId, alpn = null, groups, tickets } = tls;
     const clientAuth = this.#clientAuth(tls.clientAuth);
@@ -192,6 +193,7 @@ class Encoder {
       clientAuth,
       handler,
       publicNameOnly,
+      requireEch,
     };
     const key = JSON.stringify(profile);
     let number = this.#profileNumbers.get(key);
@@ -247,7 +249,7 @@ class Decoder {
   readonly #crypto: Crypto;
   readonly #blobs: Uint8Array[] = [];
   readonly #credentials: SiteCredential[] = [];
-  readonly #profiles: (Omit<Site, "names" | "tls"> & Pick<Site, "tls">)[] = [];
+  readonly #profiles: Omit<Site, "names">[] = [];
   readonly #slots: (Site | undefined)[] = [];
 
   constructor(crypto: Crypto) {
@@ -331,7 +333,8 @@ class Decoder {
         },
       );
       const tls = { policyId, credentials: [], alpn, groups, clientAuth, tickets };
-      this.#profiles.push({ tls, handler, publicNameOnly });
+      const common = { tls, handler, publicNameOnly };
+      this.#profiles.push(profile.requireEch ? { ...common, requireEch: true } : common);
     }
   }
 
@@ -341,10 +344,10 @@ class Decoder {
         this.#slots.push(undefined);
         continue;
       }
-      const { tls, handler, publicNameOnly } = this.#profiles[record.profile]!;
+      const profile = this.#profiles[record.profile]!;
       const credentials = record.credentials.map((number) => this.#credentials[number]!);
-      const site = { names: record.names, tls: { ...tls, credentials }, handler, publicNameOnly };
-      this.#slots.push(site);
+      const tls = { ...profile.tls, credentials };
+      this.#slots.push({ names: record.names, ...profile, tls });
     }
   }
 }

@@ -4,12 +4,15 @@
  */
 import type { ServerConfig, SiteConfig } from "../tls/config.ts";
 import { canonicalHost } from "../x509/names.ts";
+import type { ForwardSpec, PassthroughSpec } from "./forward-spec.ts";
 import { NameIndex } from "./name-index.ts";
 import { NameList } from "./name-list.ts";
 import { MAX_CHANGES, type NameChange } from "./overlay.ts";
 import { SniTrie } from "./sni-trie.ts";
 
 export type HandlerSpec =
+  | ForwardSpec
+  | PassthroughSpec
   | { readonly kind: "respond"; readonly text: string }
   /** "welcome", or a name given to `serve()`. */
   | { readonly kind: "app"; readonly app: string };
@@ -21,6 +24,8 @@ export interface Site {
   readonly handler: HandlerSpec;
   /** The ECH public name and nothing else: its handshake succeeds, then 421 (policy §8.3). */
   readonly publicNameOnly: boolean;
+  /** Who comes without ECH finds no such site (policy §8.7). Default: false. */
+  readonly requireEch?: boolean;
 }
 
 export interface SnapshotParts {
@@ -70,10 +75,15 @@ export class Snapshot implements SiteTable {
     return this.slots.filter((site) => site !== undefined);
   }
 
-  /** The site for an SNI as it came, in any case (policy §6.1): exact, then wildcard, then fallback, else undefined. */
-  find(name: Uint8Array): Site | undefined {
+  /**
+   * The site for an SNI as it came, in any case (policy §6.1): exact, then wildcard, then fallback, else undefined.
+   *
+   * @param isHidden the name came in an inner hello; without, a site that requires ECH is as if unknown
+   */
+  find(name: Uint8Array, isHidden: boolean = true): Site | undefined {
     const slot = this.index.find(name);
-    return slot === undefined ? this.#fallback : this.slots[slot];
+    const site = slot === undefined ? undefined : this.slots[slot];
+    return site !== undefined && isAnswered(site, isHidden) ? site : this.#fallback;
   }
 
   /** The site for a Host, without its port, in any spelling: exact, then wildcard; no fallback (policy §8.5). */
@@ -82,8 +92,9 @@ export class Snapshot implements SiteTable {
   }
 
   /** No SNI (policy §6.3): the site of the connection's own IP address, default_sni, the only site, else undefined. */
-  findWithoutName(localAddress: string): Site | undefined {
-    return this.findText(localAddress) ?? this.#default ?? this.#only;
+  findWithoutName(localAddress: string, isHidden: boolean = true): Site | undefined {
+    const site = this.findText(localAddress) ?? this.#default ?? this.#only;
+    return site !== undefined && isAnswered(site, isHidden) ? site : undefined;
   }
 
   /**
@@ -204,6 +215,11 @@ function slotOf(table: SiteTable, site: Site): number {
     throw new RangeError(`Cannot change ${site.names.join(", ")}: there is no such site`);
   }
   return slot;
+}
+
+/** What is passed on never gets as far as being looked up here, unless its name was hidden in our own ECH. */
+function isAnswered({ handler, requireEch }: Site, isHidden: boolean): boolean {
+  return handler.kind !== "passthrough" && (isHidden || requireEch !== true);
 }
 
 function onlySite(slots: readonly (Site | undefined)[]): Site | undefined {

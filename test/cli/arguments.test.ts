@@ -74,7 +74,7 @@ test("The other commands", () => {
 test.each([
   [
     ["rum"],
-    'unknown command "rum", accepted: run, ech list, validate, trust, untrust, root-cert, version, help; did you mean "run"?',
+    'unknown command "rum", accepted: run, ech list, validate, reload, schema, trust, untrust, root-cert, version, help; did you mean "run"?',
   ],
   [["ech"], "ech wants a word behind it, accepted: list"],
   [["ech", "lst"], "ech wants a word behind it, accepted: list"],

@@ -46,13 +46,15 @@ client_auth = { mode = "request" }
     FILE,
   );
   expect(config).toEqual({
+    ...DEFAULT_CONFIG,
     file: FILE,
-    ech: { enabled: true, publicName: "cloud.example.net" },
+    ech: { enabled: true, publicName: "cloud.example.net", strictOuterSni: false },
     sites: [
       {
         names: ["example.com", "*.example.com"],
         certificates: [{ certificate: "/etc/sotto/tls/chain.pem", key: "/secret/key.pem" }],
         handler: { kind: "respond", text: "hello" },
+        requireEch: false,
         clientAuth: { mode: "require_and_verify", ca: ["/etc/sotto/clients.pem"] },
         alpn: ["http/1.1"],
         groups: [NamedGroup.secp256r1, NamedGroup.X25519MLKEM768, NamedGroup.x25519],
@@ -61,13 +63,12 @@ client_auth = { mode = "request" }
         names: ["other.example"],
         certificates: [],
         handler: { kind: "app", app: "welcome" },
+        requireEch: false,
         clientAuth: { mode: "request", ca: [] },
         alpn: [],
         groups: [NamedGroup.x25519],
       },
     ],
-    installTrust: true,
-    limits: {},
     warnings: [expect.stringContaining("differ in alpn or groups")],
   });
 });
@@ -112,12 +113,12 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "an unknown key names the nearest known one",
     `[[site]]\nnmes = ["a.example"]`,
     '/etc/sotto/sotto.toml:1:1: site[0].names: is missing, accepted: a list of host names as in ["example.com", "*.example.com"]',
-    '/etc/sotto/sotto.toml:2:1: site[0]: unknown key "nmes", accepted: names, certificate, key, respond, client_auth, alpn, groups; did you mean "names"?',
+    '/etc/sotto/sotto.toml:2:1: site[0]: unknown key "nmes", accepted: names, certificate, key, respond, forward, passthrough, proxy_protocol, health_check, require_ech, client_auth, alpn, groups; did you mean "names"?',
   ],
   [
     "an unknown table is refused at its header",
     `\n[eck]\nenabled = true`,
-    '/etc/sotto/sotto.toml:2:1: unknown key "eck", accepted: install_trust, ech, limits, site; did you mean "ech"?',
+    '/etc/sotto/sotto.toml:2:1: unknown key "eck", accepted: listen, https_port, http_port, auto_https, user, default_sni, fallback_sni, install_trust, ech, limits, site; did you mean "ech"?',
   ],
   [
     "an unknown key deep in an inline table has its own column",
@@ -126,8 +127,8 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   ],
   [
     "a word far from every known one gets no suggestion",
-    `listen = 4`,
-    '/etc/sotto/sotto.toml:1:1: unknown key "listen", accepted: install_trust, ech, limits, site',
+    `verbosity = 4`,
+    '/etc/sotto/sotto.toml:1:1: unknown key "verbosity", accepted: listen, https_port, http_port, auto_https, user, default_sni, fallback_sni, install_trust, ech, limits, site',
   ],
   [
     "a wrong type shows what was found and what is accepted",

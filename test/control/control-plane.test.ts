@@ -36,7 +36,7 @@ async function start(
   return await startControlPlane({
     ...more,
     config,
-    storage: await openFileStorage(join(folder, "data")),
+    openStorage: () => openFileStorage(join(folder, "data")),
     crypto: chooseCrypto(),
     keyLog: undefined,
     now,

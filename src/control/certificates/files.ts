@@ -3,6 +3,8 @@
  * @module
  */
 import { open } from "node:fs/promises";
+import process from "node:process";
+
 import type { Crypto } from "../../crypto/crypto.ts";
 import { credentialFromPem, type SiteCredential } from "../../snapshot/credential.ts";
 import { X509Error } from "../../x509/error.ts";
@@ -10,8 +12,10 @@ import { isExposed } from "../storage/files.ts";
 
 export interface CertificateFiles {
   readonly certificateFile: string;
-  /** May be the same file. */
+  /** May be the same file, or `env:NAME` for the text in an environment variable. */
   readonly keyFile: string;
+  /** One copy of equal certificates. */
+  readonly share?: ((der: Uint8Array) => Uint8Array) | undefined;
 }
 
 export interface LoadedCredential {
@@ -33,7 +37,7 @@ export async function loadCertificateFiles(
 ): Promise<LoadedCredential> {
   const { certificateFile, keyFile } = files;
   const certificate = await readText(certificateFile, "certificate");
-  const key = keyFile === certificateFile ? certificate : await readText(keyFile, "key");
+  const key = keyFile === certificateFile ? certificate : await readKey(keyFile);
   const credential = credentialFromPem(crypto, {
     id: certificateFile,
     certificatePem: certificate.text,
@@ -41,9 +45,10 @@ export async function loadCertificateFiles(
     origin: "operator",
     certificateSource: certificateFile,
     keySource: keyFile,
+    ...(files.share && { share: files.share }),
   });
   const warnings: string[] = [];
-  if (isExposed(key.mode)) {
+  if (key.mode !== undefined && isExposed(key.mode)) {
     const mode = (key.mode & 0o777).toString(8).padStart(4, "0");
     warnings.push(
       `The key in ${keyFile} is open to others on this machine (mode ${mode}). Run: chmod 600 ${keyFile}`,
@@ -63,6 +68,15 @@ export async function loadCertificateFiles(
     warnings.push(`The certificate in ${certificateFile} is not valid before ${start}`);
   }
   return { credential, warnings };
+}
+
+/** `mode`: undefined where it lies in no file. */
+async function readKey(source: string): Promise<{ text: string; mode: number | undefined }> {
+  if (!source.startsWith("env:")) return await readText(source, "key");
+  const name = source.slice("env:".length);
+  const text = process.env[name];
+  if (text) return { text, mode: undefined };
+  throw new X509Error(`Cannot read the key from the environment variable ${name}: it is not set`);
 }
 
 async function readText(path: string, what: string): Promise<{ text: string; mode: number }> {

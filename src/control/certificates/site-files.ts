@@ -30,10 +30,11 @@ export async function loadSiteFiles(
   crypto: Crypto,
   site: SiteOptions,
   nowMs: number,
+  share?: (der: Uint8Array) => Uint8Array,
 ): Promise<SiteFiles> {
   const loaded = await Promise.all(
     site.certificates.map(({ certificate, key }) =>
-      loadCertificateFiles(crypto, { certificateFile: certificate, keyFile: key }, nowMs)
+      loadCertificateFiles(crypto, { certificateFile: certificate, keyFile: key, share }, nowMs)
     ),
   );
   const warnings = loaded.flatMap((one) => one.warnings);

@@ -1,0 +1,35 @@
+/** `edge.ts reload` @module */
+import process from "node:process";
+
+import { readInstanceLocks } from "../control/instance-lock.ts";
+import type { CommonArguments } from "./arguments.ts";
+import { findDataFolder } from "./data-folder.ts";
+import { CommandError } from "./explain.ts";
+import { findConfig } from "./find-config.ts";
+
+/**
+ * Has those who serve from the data folder take their configuration anew. It is checked here first, so that what is
+ * wrong with it is said to whoever asks for it; what came of it is in their log.
+ *
+ * @throws {ConfigError} nobody is told then
+ * @throws {CommandError} nobody serves, or may not be told
+ */
+export async function reload(args: CommonArguments): Promise<void> {
+  await findConfig(args.config);
+  const { path } = findDataFolder(args.data, process.env, process.cwd());
+  const pids = new Set((await readInstanceLocks(path)).map(({ pid }) => pid));
+  if (pids.size === 0) {
+    throw new CommandError(
+      `no sotto serves from ${path}. Another user's folder, as under sudo, is named with --data`,
+    );
+  }
+  for (const pid of pids) {
+    try {
+      process.kill(pid, "SIGHUP");
+    } catch (cause) {
+      const { message } = cause as Error;
+      throw new CommandError(`cannot tell process ${pid} to reload: ${message}`, { cause });
+    }
+    process.stdout.write(`told process ${pid} to reload: its log says what came of it\n`);
+  }
+}

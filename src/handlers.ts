@@ -1,0 +1,88 @@
+/**
+ * What stands behind the sites: the handlers that their specs ask for, and what those share across snapshots.
+ * @module
+ */
+import type { Config } from "./config/config.ts";
+import { upstreamLimits } from "./config/limits.ts";
+import { SYSTEM_CLOCK } from "./edge/deadlines.ts";
+import { type App, AppHandler } from "./edge/handlers/app.ts";
+import { ForwardHandler } from "./edge/handlers/forward.ts";
+import type { Handler } from "./edge/handlers/handler.ts";
+import { RespondHandler } from "./edge/handlers/respond.ts";
+import type { Log } from "./edge/log.ts";
+import type { PassOn } from "./edge/session-host.ts";
+import { Upstreams } from "./edge/upstreams/upstreams.ts";
+import type { Runtime } from "./runtime/runtime.ts";
+import type { Site, Snapshot } from "./snapshot/snapshot.ts";
+
+export interface SiteHandlersParts {
+  readonly runtime: Runtime;
+  readonly config: Config;
+  /** By the names that specs give. */
+  readonly apps: Readonly<Record<string, App>>;
+  readonly log: Log;
+}
+
+export class SiteHandlers {
+  readonly #parts: SiteHandlersParts;
+  readonly #upstreams: Upstreams;
+  /** One HTTP server for each app that some site has. */
+  readonly #apps = new Map<string, AppHandler>();
+  readonly #passedOn = new WeakMap<Site, ForwardHandler>();
+
+  constructor(parts: SiteHandlersParts) {
+    this.#parts = parts;
+    const { runtime, log, config } = parts;
+    const limits = upstreamLimits(config.limits);
+    this.#upstreams = new Upstreams({ runtime, log, clock: SYSTEM_CLOCK, limits });
+  }
+
+  /**
+   * Starts what the sites of a configuration need and is not there yet. Before its snapshot is used.
+   *
+   * @throws {RangeError} there is no such app
+   */
+  async prepare({ sites }: Config): Promise<void> {
+    const { runtime, apps, log } = this.#parts;
+    for (const { handler } of sites) {
+      if (handler.kind !== "app" || this.#apps.has(handler.app)) continue;
+      const app = apps[handler.app];
+      if (app === undefined) throw new RangeError(`Cannot serve: no app is called ${handler.app}`);
+      this.#apps.set(handler.app, await AppHandler.start(runtime, app, log));
+    }
+  }
+
+  /** Of a site whose connections are ours to decrypt. */
+  of({ handler }: Site): Handler {
+    switch (handler.kind) {
+      case "respond":
+        return new RespondHandler(handler.text);
+      case "app":
+        return this.#apps.get(handler.app)!;
+      case "forward":
+      case "passthrough":
+        return new ForwardHandler(handler, this.#upstreams);
+    }
+  }
+
+  /** For `EdgeServer`: undefined where no site is passed on. Its upstreams are those of this snapshot from now on. */
+  passOn(snapshot: Snapshot): PassOn | undefined {
+    const specs = snapshot.sites.map(({ handler }) => handler);
+    this.#upstreams.keep(specs.filter((spec) => "upstreams" in spec));
+    if (!specs.some(({ kind }) => kind === "passthrough")) return undefined;
+    return (name, current) => {
+      const site = current.findText(name);
+      if (site?.handler.kind !== "passthrough") return undefined;
+      let handler = this.#passedOn.get(site);
+      if (handler === undefined) {
+        this.#passedOn.set(site, handler = new ForwardHandler(site.handler, this.#upstreams));
+      }
+      return handler;
+    };
+  }
+
+  async stop(): Promise<void> {
+    this.#upstreams.stop();
+    await Promise.all([...this.#apps.values()].map((app) => app.stop()));
+  }
+}
