@@ -1,0 +1,148 @@
+import { spawn } from "node:child_process";
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { type AddressInfo, createServer } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
+
+import type { Ready } from "../../src/cli/ready-file.ts";
+import { must, words } from "./support/run.ts";
+import { PROJECT, SERVER } from "./support/server.ts";
+
+const UNITS = join(PROJECT, "deploy/systemd");
+
+let folder: string;
+beforeAll(() => {
+  folder = mkdtempSync(join(tmpdir(), "sotto-deploy-"));
+});
+afterAll(() => rmSync(folder, { recursive: true, force: true }));
+
+const unit = readFileSync(join(UNITS, `sotto-${SERVER}.service`), "utf8");
+
+/** The value of each line `key=`, with continued lines put together. */
+function values(key: string): string[] {
+  const lines = unit.replaceAll("\\\n", "").split("\n");
+  return lines.filter((line) => line.startsWith(`${key}=`)).map((line) =>
+    line.slice(key.length + 1)
+  );
+}
+
+describe(`deploy/systemd/sotto-${SERVER}.service`, () => {
+  test.each(["sotto.service", "sotto@.service"])(
+    "systemd has nothing to say of it as %s",
+    async (name) => {
+      // It looks for the programs that are named.
+      const binary = join(folder, SERVER);
+      writeFileSync(binary, "#!/bin/sh\n");
+      chmodSync(binary, 0o755);
+      const path = join(folder, name);
+      writeFileSync(path, unit.replaceAll(`/usr/local/bin/${SERVER}`, binary));
+      const { stdout, stderr } = await must("systemd-analyze", ["verify", "--man=no", path]);
+      expect(stdout + stderr).toBe("");
+    },
+  );
+
+  test("systemd finds it well enclosed", async () => {
+    const path = join(folder, "sotto.service");
+    writeFileSync(path, unit);
+    // Fails where the exposure is greater: 10 is worst. The system's own services have 9 and more.
+    await must("systemd-analyze", ["security", "--offline=yes", "--threshold=25", path]);
+  });
+
+  test("design 12: it names the runtime, not npx, has one capability, no core dumps and many files", () => {
+    const [command] = values("ExecStart");
+    expect(command).toMatch(new RegExp(`^/usr/local/bin/${SERVER} `));
+    expect(unit).not.toMatch(/npx|bunx/);
+    expect(values("AmbientCapabilities")).toEqual(["CAP_NET_BIND_SERVICE"]);
+    expect(values("CapabilityBoundingSet")).toEqual(["CAP_NET_BIND_SERVICE"]);
+    expect(values("NoNewPrivileges")).toEqual(["yes"]);
+    expect(values("LimitCORE")).toEqual(["0"]);
+    expect(Number(values("LimitNOFILE")[0])).toBeGreaterThan(100_000);
+    expect(values("User")).toEqual(["sotto"]);
+  });
+});
+
+test(`The command of ${SERVER}'s unit serves, follows itself, and needs no more than it asks for`, async () => {
+  const port = await freePort();
+  const first = await startUnit(port, "1");
+  const second = await startUnit(port, "2");
+  try {
+    expect(await first.ended, first.said()).toBe(0);
+    const { root, health } = second.ready;
+    const curl = (...args: string[]) => must("curl", ["-sS", "--max-time", "10", ...args]);
+    const page = await curl("--cacert", root, `https://localhost:${port}/connection.json`);
+    expect(JSON.parse(page.stdout)).toMatchObject({ "TLS version": "TLS 1.3" });
+    const ready = await curl("--unix-socket", health!, "http://localhost/readyz");
+    expect(ready.stdout).toBe("ready\n");
+  } finally {
+    for (const { child } of [first, second]) child.kill("SIGKILL");
+  }
+});
+
+/** As systemd starts it, but for the place of files, and with a port and a ready file of the test's own. */
+async function startUnit(port: number, name: string) {
+  const here = (text: string) =>
+    text
+      .replaceAll(`/usr/local/bin/${SERVER}`, join(PROJECT, "node_modules/.bin", SERVER))
+      .replaceAll("/opt/sotto", PROJECT)
+      .replaceAll(/\/(etc|var\/lib|var\/cache)\/sotto/g, join(folder, "$1"));
+  const data = join(folder, "var/lib");
+  mkdirSync(data, { recursive: true, mode: 0o700 });
+  mkdirSync(join(folder, "etc"), { recursive: true });
+  writeFileSync(join(folder, "etc/sotto.toml"), `[[site]]\nnames = ["localhost"]\n`);
+  const readyFile = join(data, `ready-${name}`);
+  const [command, ...args] = here(values("ExecStart")[0]!).trim().split(/\s+/);
+  const child = spawn(
+    command!,
+    words`${args} --listen 127.0.0.1 --https-port ${port} --http-port 0 --ready-file ${readyFile}`,
+    {
+      cwd: PROJECT,
+      // Nothing of the test's own environment: systemd's services have little more.
+      env: {
+        PATH: process.env["PATH"],
+        ...Object.fromEntries(values("Environment").map((line) => here(line).split("=", 2))),
+      },
+      stdio: ["ignore", "pipe", "pipe"],
+    },
+  );
+  let said = "";
+  child.stdout.on("data", (text: Buffer) => void (said += text.toString()));
+  child.stderr.on("data", (text: Buffer) => void (said += text.toString()));
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  while (!existsSync(readyFile)) {
+    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${said}`);
+    await delay(20);
+  }
+  const ready = JSON.parse(readFileSync(readyFile, "utf8")) as Ready;
+  return { child, ended, said: () => said, ready };
+}
+
+function freePort(): Promise<number> {
+  return new Promise((resolve) => {
+    const server = createServer().listen(0, "127.0.0.1", () => {
+      const { port } = server.address() as AddressInfo;
+      server.close(() => resolve(port));
+    });
+  });
+}
+
+test("The units differ in how they start, and in nothing else", () => {
+  const rest = readdirSync(UNITS).map((name) =>
+    readFileSync(join(UNITS, name), "utf8")
+      .replaceAll(/^# sotto on .*$/gm, "")
+      .replace(/(?<=SOTTO_DATA=.*\n)[^]*?(?=# What has come)/, "")
+      .replace(/(?<=tcp_migrate_req=1\n)[^]*?(?=ExecReload)/, "")
+  );
+  expect(new Set(rest).size).toBe(1);
+});
