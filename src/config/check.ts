@@ -3,26 +3,16 @@
  * @module
  */
 import { isIP } from "node:net";
-import { resolve } from "node:path";
 
-import { NamedGroup } from "../tls/wire/code-points.ts";
 import { isPublicName } from "../tls/wire/ech-config.ts";
-import type { UpstreamAddress } from "../snapshot/forward-spec.ts";
-import type { HandlerSpec } from "../snapshot/snapshot.ts";
-import { canonicalHost, canonicalIp, matchesName, qualifyName } from "../x509/names.ts";
-import type {
-  CertificateFiles,
-  ClientAuthOptions,
-  Config,
-  EchOptions,
-  SiteOptions,
-} from "./config.ts";
-import { DEFAULT_CONFIG, DEFAULT_GROUPS, DEFAULT_PUBLIC_NAME, DEFAULT_SITE } from "./config.ts";
-import { type ConfigPath, pathText, type Problem } from "./error.ts";
+import { canonicalHost, matchesName } from "../x509/names.ts";
+import { checkSite } from "./check-site.ts";
+import type { Config, EchOptions, SiteOptions } from "./config.ts";
+import { DEFAULT_CONFIG, DEFAULT_PUBLIC_NAME, DEFAULT_SITE } from "./config.ts";
+import type { ConfigPath, Problem, Report } from "./error.ts";
 import { LIMITS, type LimitValues } from "./limits.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Document, SiteTable } from "./schema.ts";
-import { parseDuration, parseUpstream } from "./upstream.ts";
 
 /**
  * Checks the whole document and fills in what it leaves out. With a problem in the list the Config is not to be used.
@@ -63,8 +53,6 @@ export function check(
   return { config, problems };
 }
 
-type Report = (path: ConfigPath, message: string) => void;
-
 function checkEch(table: Document["ech"], report: Report): EchOptions {
   const enabled = table?.enabled ?? DEFAULT_CONFIG.ech.enabled;
   const publicName = table?.public_name?.toLowerCase() ?? DEFAULT_PUBLIC_NAME;
@@ -78,270 +66,6 @@ function checkEch(table: Document["ech"], report: Report): EchOptions {
   }
   const strictOuterSni = table?.strict_outer_sni ?? DEFAULT_CONFIG.ech.strictOuterSni;
   return { enabled, publicName, strictOuterSni };
-}
-
-function checkSite(
-  table: SiteTable,
-  at: ConfigPath,
-  folder: string,
-  owners: Map<string, ConfigPath>,
-  report: Report,
-): SiteOptions {
-  const handler = checkHandler(table, at, report);
-  return {
-    names: checkNames(table.names, [...at, "names"], owners, report),
-    certificates: checkCertificates(table, at, folder, report),
-    handler,
-    requireEch: table.require_ech ?? false,
-    clientAuth: checkClientAuth(table.client_auth, [...at, "client_auth"], folder, report),
-    alpn: checkAlpn(table.alpn, handler, [...at, "alpn"], report),
-    groups: checkGroups(table.groups, [...at, "groups"], report),
-  };
-}
-
-/** Of these a site has one, or none. */
-const HANDLERS = ["respond", "forward", "passthrough"] as const;
-/** What has no meaning for a connection that is not ours to decrypt. */
-const NOT_FOR_PASSTHROUGH = [
-  "certificate",
-  "key",
-  "client_auth",
-  "alpn",
-  "groups",
-  "require_ech",
-] as const;
-
-function checkHandler(table: SiteTable, at: ConfigPath, report: Report): HandlerSpec {
-  const [kind, ...others] = HANDLERS.filter((key) => table[key] !== undefined);
-  for (const other of others) {
-    report([...at, other], `beside ${kind}, accepted: one of ${HANDLERS.join(", ")}`);
-  }
-  if (kind === "forward" || kind === "passthrough") return checkForward(kind, table, at, report);
-  for (const key of ["proxy_protocol", "health_check"] as const) {
-    if (table[key] !== undefined) {
-      report(
-        [...at, key],
-        "there is nothing to connect to, accepted: beside forward or passthrough",
-      );
-    }
-  }
-  return table.respond === undefined
-    ? DEFAULT_SITE.handler
-    : { kind: "respond", text: table.respond };
-}
-
-function checkForward(
-  kind: "forward" | "passthrough",
-  table: SiteTable,
-  at: ConfigPath,
-  report: Report,
-): HandlerSpec {
-  const value = table[kind]!;
-  const upstreams: UpstreamAddress[] = [];
-  for (const [i, text] of list(value).entries()) {
-    const path = typeof value === "string" ? [...at, kind] : [...at, kind, i];
-    const upstream = parseUpstream(text);
-    if ("refused" in upstream) report(path, upstream.refused);
-    else if (list(value).indexOf(text) !== i) {
-      report(path, `${JSON.stringify(text)} stands twice in the list`);
-    } else upstreams.push(upstream);
-  }
-  if (list(value).length === 0) {
-    report([...at, kind], "found an empty list, accepted: at least one server");
-  }
-  const checkEveryMs = checkDuration(table.health_check, [...at, "health_check"], report);
-  if (kind === "passthrough") checkPassthrough(table, at, report);
-  return {
-    kind,
-    upstreams,
-    proxyProtocol: table.proxy_protocol ?? 0,
-    ...(checkEveryMs !== undefined && { checkEveryMs }),
-  };
-}
-
-function checkPassthrough(table: SiteTable, at: ConfigPath, report: Report): void {
-  for (const key of NOT_FOR_PASSTHROUGH) {
-    if (table[key] !== undefined) {
-      report([...at, key], "has no use beside passthrough: the server behind it does the TLS");
-    }
-  }
-  for (const [i, text] of table.names.entries()) {
-    if (canonicalIp(text) === undefined) continue;
-    report(
-      [...at, "names", i],
-      `found ${
-        JSON.stringify(text)
-      }, accepted beside passthrough: a host name. No hello names an IP address`,
-    );
-  }
-}
-
-function checkDuration(
-  text: string | undefined,
-  at: ConfigPath,
-  report: Report,
-): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = parseDuration(text);
-  if (ms === undefined) {
-    report(
-      at,
-      `found ${
-        JSON.stringify(text)
-      }, accepted: a time from 100ms to 24h, as in "10s", "500ms" or "1m"`,
-    );
-  }
-  return ms;
-}
-
-/** @param owners where each name seen so far stands */
-function checkNames(
-  names: readonly string[],
-  at: ConfigPath,
-  owners: Map<string, ConfigPath>,
-  report: Report,
-): string[] {
-  const checked: string[] = [];
-  for (const [i, text] of names.entries()) {
-    const result = qualifyName(text);
-    const path = [...at, i];
-    if ("refused" in result) {
-      report(path, `${JSON.stringify(text)} ${result.refused}`);
-      continue;
-    }
-    const owner = owners.get(result.name);
-    if (owner !== undefined) {
-      report(path, `the name ${JSON.stringify(text)} is already taken by ${pathText(owner)}`);
-    } else {
-      owners.set(result.name, path);
-    }
-    checked.push(result.name);
-  }
-  return checked;
-}
-
-function checkCertificates(
-  table: SiteTable,
-  at: ConfigPath,
-  folder: string,
-  report: Report,
-): CertificateFiles[] {
-  const certificates = list(table.certificate);
-  const keys = list(table.key);
-  if (certificates.length === 0 && keys.length > 0) {
-    report([...at, "key"], "a key without a certificate; accepted: both, or neither");
-  } else if (keys.length === 0 && certificates.length > 0) {
-    report([...at, "certificate"], "a certificate without its key; accepted: both, or neither");
-  } else if (keys.length !== certificates.length) {
-    report(
-      [...at, "key"],
-      `found ${keys.length} keys for ${certificates.length} certificates; accepted: one for each, ` +
-        "in the same order",
-    );
-  }
-  return certificates.map((certificate, i) => ({
-    certificate: resolve(folder, certificate),
-    key: checkSecret(keys[i] ?? "", keyPath(table, at, i), folder, report),
-  }));
-}
-
-function keyPath({ key }: SiteTable, at: ConfigPath, i: number): ConfigPath {
-  return typeof key === "string" ? [...at, "key"] : [...at, "key", i];
-}
-
-/** A path, `file:PATH`, or `env:NAME`, which is left for whoever reads it. */
-function checkSecret(text: string, at: ConfigPath, folder: string, report: Report): string {
-  if (text.startsWith("file:")) return resolve(folder, text.slice("file:".length));
-  if (!text.startsWith("env:")) return resolve(folder, text);
-  if (!/^env:[A-Za-z_][A-Za-z0-9_]*$/.test(text)) {
-    report(
-      at,
-      `found ${
-        JSON.stringify(text)
-      }, accepted: the name of an environment variable as in "env:SITE_KEY"`,
-    );
-  }
-  return text;
-}
-
-function checkClientAuth(
-  table: SiteTable["client_auth"],
-  at: ConfigPath,
-  folder: string,
-  report: Report,
-): ClientAuthOptions | undefined {
-  if (table === undefined) return undefined;
-  const ca = list(table.ca).map((path) => resolve(folder, path));
-  // policy §7.1: the default is the strictest that the pool allows.
-  const mode = table.mode ?? (ca.length > 0 ? "require_and_verify" : "require");
-  if (ca.length === 0 && (mode === "verify_if_given" || mode === "require_and_verify")) {
-    report(
-      table.ca === undefined ? [...at, "mode"] : [...at, "ca"],
-      `mode "${mode}" has nothing to verify against; accepted: ca = ["FILE"] beside it`,
-    );
-  }
-  return { mode, ca };
-}
-
-/** What the HTTP handlers speak today. */
-const PROTOCOLS = ["http/1.1", "http/1.0"];
-
-function checkAlpn(
-  alpn: readonly string[] | undefined,
-  { kind }: HandlerSpec,
-  at: ConfigPath,
-  report: Report,
-): readonly string[] | undefined {
-  for (const [i, protocol] of (alpn ?? []).entries()) {
-    if (alpn!.indexOf(protocol) !== i) {
-      report([...at, i], `${JSON.stringify(protocol)} stands twice in the list`);
-    } else if (kind !== "forward") {
-      if (PROTOCOLS.includes(protocol)) continue;
-      report([...at, i], unknownWord(protocol, PROTOCOLS) + "; [] ignores the client's list");
-    } else if (!/^[\x21-\x7e]{1,255}$/.test(protocol) || protocol === "acme-tls/1") {
-      report(
-        [...at, i],
-        `found ${
-          JSON.stringify(protocol)
-        }, accepted: what the server behind it speaks, in 1 to 255 ` +
-          "characters of ASCII; acme-tls/1 is for sotto alone",
-      );
-    }
-  }
-  return alpn;
-}
-
-const GROUPS: readonly (readonly [string, NamedGroup])[] = [
-  ["X25519MLKEM768", NamedGroup.X25519MLKEM768],
-  ["x25519", NamedGroup.x25519],
-  ["secp256r1", NamedGroup.secp256r1],
-  ["secp384r1", NamedGroup.secp384r1],
-];
-const GROUP_NICKNAMES: Readonly<Record<string, string>> = {
-  "p-256": "secp256r1",
-  "p-384": "secp384r1",
-};
-
-function checkGroups(
-  names: readonly string[] | undefined,
-  at: ConfigPath,
-  report: Report,
-): readonly NamedGroup[] {
-  if (names === undefined) return DEFAULT_GROUPS;
-  const groups: NamedGroup[] = [];
-  for (const [i, text] of names.entries()) {
-    const lower = text.toLowerCase();
-    const name = GROUP_NICKNAMES[lower] ?? lower;
-    const group = GROUPS.find(([known]) => known.toLowerCase() === name)?.[1];
-    if (group === undefined) {
-      report([...at, i], unknownWord(text, GROUPS.map(([known]) => known)));
-    } else if (groups.includes(group)) {
-      report([...at, i], `${JSON.stringify(text)} stands twice in the list`);
-    } else {
-      groups.push(group);
-    }
-  }
-  return groups;
 }
 
 /** What a site wishes of ECH has to fit what ECH is. */
@@ -477,13 +201,4 @@ function lint(ech: EchOptions, sites: readonly SiteOptions[]): string[] {
     );
   }
   return warnings;
-}
-
-function unknownWord(word: string, known: readonly string[]): string {
-  return `found ${JSON.stringify(word)}, accepted: ${known.join(", ")}${didYouMean(word, known)}`;
-}
-
-function list(value: string | readonly string[] | undefined): readonly string[] {
-  if (value === undefined) return [];
-  return typeof value === "string" ? [value] : value;
 }

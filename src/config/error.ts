@@ -16,6 +16,9 @@ export interface Problem {
   readonly column?: number;
 }
 
+/** Takes down a problem. */
+export type Report = (path: ConfigPath, message: string) => void;
+
 /** Nothing of a configuration with a problem is used. */
 export class ConfigError extends Error {
   override readonly name = "ConfigError";
