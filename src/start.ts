@@ -136,6 +136,8 @@ export async function start(options: StartOptions): Promise<Running> {
     takeover: options.takeover ?? false,
     privileges,
   });
+  // What is written while root binds would be root's.
+  if (privileges !== undefined) await control.written();
   const httpsListeners = await ports.bindHttps(options.https, listen).catch(
     async (error: unknown) => {
       await handlers.stop();

@@ -20,14 +20,15 @@ import { checkKey, type Storage, StorageError, type StorageTrouble } from "./sto
  */
 export async function openFileStorage(folder: string): Promise<FileStorage> {
   const root = resolve(folder);
+  const probe = `${root}/probe${temporarySuffix()}`;
   try {
     await mkdir(root, { recursive: true, mode: 0o700 });
-    const probe = `${root}/probe${temporarySuffix()}`;
     await writeNew(probe, new Uint8Array(1));
     // The probe's time rather than our clock's: files are compared with a file.
     await sweepAbandoned(root, (await stat(probe)).mtimeMs - ABANDONED_AFTER_MS);
     await rm(probe);
   } catch (error) {
+    await rm(probe, { force: true }).catch(() => {}); // where the disk is full it is there, and empty
     throw explainFileError("write to", root, error);
   }
   const { mode } = await stat(root);
