@@ -24,10 +24,22 @@ export interface Program {
   readonly ended: Promise<Ended>;
 }
 
-export function startProgram(args: readonly string[], options: { cwd?: string } = {}): Program {
+export interface ProgramOptions {
+  readonly cwd?: string;
+  /** Default: edge.ts */
+  readonly script?: string;
+  /** What starts the runtime: words before the command. */
+  readonly within?: readonly string[];
+}
+
+export function startProgram(
+  args: readonly string[],
+  { cwd, script = EDGE, within = [] }: ProgramOptions = {},
+): Program {
   const before = "Deno" in globalThis ? ["run", "-A"] : [];
-  const child = spawn(process.execPath, [...before, EDGE, ...args], {
-    ...options,
+  const [command, ...rest] = [...within, process.execPath, ...before, script, ...args];
+  const child = spawn(command!, rest, {
+    ...(cwd !== undefined && { cwd }),
     env: { ...process.env, SOTTO_DATA: "", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });

@@ -1,0 +1,205 @@
+import { execFileSync } from "node:child_process";
+import {
+  chmod,
+  chown,
+  mkdir,
+  mkdtemp,
+  readdir,
+  readFile,
+  rm,
+  stat,
+  writeFile,
+} from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import process from "node:process";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { curl, EDGE, type Program, startProgram, whenReady } from "../support/program.ts";
+
+let folder: string;
+let programs: Program[];
+let mounts: string[];
+beforeEach(async () => {
+  folder = await mkdtemp(join(tmpdir(), "sotto-failures-"));
+  programs = [];
+  mounts = [];
+});
+afterEach(async () => {
+  for (const { child, ended } of programs) {
+    child.kill("SIGKILL");
+    await ended;
+  }
+  for (const mount of mounts) execFileSync("umount", [mount]);
+  await rm(folder, { recursive: true });
+});
+
+/** @param within words before the command */
+function program(args: readonly string[], within: readonly string[] = []): Program {
+  const started = startProgram(args, { cwd: folder, within });
+  programs.push(started);
+  return started;
+}
+
+const PORTS = ["--listen", "127.0.0.1", "--https-port", "0", "--http-port", "0"];
+
+/** Starts, and says what it says when it serves. */
+async function serve(data: string, within: readonly string[] = [], ports = PORTS) {
+  const file = join(folder, `ready-${programs.length}`);
+  const started = program([...ports, "--data", data, "--ready-file", file], within);
+  const ready = await whenReady(started, file);
+  const stop = async () => {
+    process.kill(started.child.pid!, "SIGTERM");
+    return (await started.ended).code;
+  };
+  return { ...started, ready, stop };
+}
+
+/** Starts where it cannot serve, and says what it says then. */
+async function refused(data: string, ...within: string[]): Promise<string> {
+  const ended = await program([...PORTS, "--data", data], within).ended;
+  expect(ended.code).toBe(1);
+  return ended.stderr;
+}
+
+async function tmpfs(size: string): Promise<string> {
+  const path = join(folder, "disk");
+  await mkdir(path);
+  execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=700`, "none", path]);
+  mounts.push(path);
+  return path;
+}
+
+/** root, but for one of its rights. */
+const without = (right: string) => ["setpriv", "--bounding-set", `-${right}`];
+
+describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () => {
+  test("design 12: without the right to bind 443 the message names the capability", async () => {
+    const ended = await program(
+      ["--listen", "127.0.0.1", "--https-port", "443", "--data", join(folder, "data")],
+      ["unshare", "--net", ...without("net_bind_service")],
+    ).ended;
+    expect(ended.code).toBe(1);
+    expect(ended.stderr).toContain(
+      "Cannot listen on 127.0.0.1:443: this user may not take a port below 1024. Take another one " +
+        "with --https-port N, or give the right away with: sudo setcap cap_net_bind_service=+ep ",
+    );
+    expect(ended.stderr).toContain("AmbientCapabilities=CAP_NET_BIND_SERVICE");
+  });
+
+  test("policy 1.9: a data folder of somebody else's is named, before anything is bound", async () => {
+    const data = join(folder, "data");
+    await mkdir(data, { mode: 0o700 });
+    await chown(data, 65534, 65534);
+    expect(await refused(data, ...without("dac_override"))).toBe(
+      `sotto: Cannot write to ${data}: permission denied. Give the folder to the user that sotto ` +
+        "runs as, or name another one\nThe data folder is --data DIR, else SOTTO_DATA.\n",
+    );
+    expect(await readdir(data)).toEqual([]);
+  });
+
+  test("A read-only data folder is named", async () => {
+    const data = await tmpfs("64k");
+    execFileSync("mount", ["-o", "remount,ro", data]);
+    expect(await refused(data)).toContain(
+      `Cannot write to ${data}: the file system is read-only. Mount it writable, or name another folder`,
+    );
+  });
+
+  test("A full disk is told of at start, and what lies there is left as it is", async () => {
+    const data = await tmpfs("64k");
+    const first = await serve(data).catch(() => undefined);
+    await first?.stop();
+    const before = await contents(data);
+    // What is left of the disk.
+    await writeFile(join(data, "filler"), new Uint8Array(64 * 1024)).catch(() => {});
+    expect(await refused(data)).toMatch(
+      /^sotto: Cannot write .*: the disk is full\. Free some space; what was stored before is intact\n/,
+    );
+    await rm(join(data, "filler"));
+    expect(await contents(data)).toEqual(before);
+  });
+
+  test("A disk that fills up during the first start leaves nothing by halves: the next one goes on", async () => {
+    const data = await tmpfs("16k");
+    expect(await refused(data)).toContain("the disk is full");
+    const kept = await contents(data);
+    execFileSync("mount", ["-o", "remount,size=4m", data]);
+    const { ready, stop } = await serve(data);
+    const port = ready.https[0]!.split(":").at(-1);
+    expect(await curl("--cacert", ready.root, `https://localhost:${port}/`)).toContain("It serves");
+    const now = await contents(data);
+    for (const [name, bytes] of kept) expect(now.get(name), name).toEqual(bytes);
+    expect(await stop()).toBe(0);
+  });
+
+  test("A disk that fills up later ends nothing", async () => {
+    const data = await tmpfs("1m");
+    const { ready, child, stop } = await serve(data);
+    await writeFile(join(data, "filler"), new Uint8Array(1024 * 1024)).catch(() => {});
+    const port = ready.https[0]!.split(":").at(-1);
+    const get = () => curl("--cacert", ready.root, `https://localhost:${port}/`);
+    expect(await get()).toContain("It serves");
+    process.kill(child.pid!, "SIGHUP");
+    expect(await get()).toContain("It serves");
+    expect(await stop()).toBe(0);
+  });
+
+  const nobody = ["--reuid", "nobody", "--regid", "65534", "--clear-groups"];
+  const isReachable = succeeds("setpriv", ...nobody, "test", "-r", EDGE);
+
+  test.runIf(isReachable)(
+    "design 12: with `user` it binds 443 as root, and everything else is the user's",
+    async () => {
+      await chmod(folder, 0o777);
+      await writeFile(
+        join(folder, "sotto.toml"),
+        'user = "nobody"\n[[site]]\nnames = ["localhost"]\n',
+      );
+      const data = join(folder, "data");
+      const ports = ["--listen", "127.0.0.1", "--https-port", "443", "--http-port", "80"];
+      const { ready, child, stop } = await serve(data, ["unshare", "--net"], ports);
+      expect(ready.https).toEqual(["127.0.0.1:443"]);
+      expect(ready.http).toEqual(["127.0.0.1:80"]);
+      const status = await readFile(`/proc/${child.pid}/status`, "latin1");
+      expect(status).toMatch(/^Uid:\t65534\t65534\t65534\t65534$/m);
+      expect(status).toMatch(/^CapPrm:\t0+$/m);
+      for (const name of (await contents(data)).keys()) {
+        expect((await stat(join(data, name))).uid, name).toBe(65534);
+      }
+      expect(await curl("--unix-socket", ready.health!, "http://localhost/readyz")).toBe("ready\n");
+      expect(await stop()).toBe(0);
+    },
+  );
+
+  test("A user that there is not ends it before anything is touched", async () => {
+    await writeFile(join(folder, "sotto.toml"), 'user = "no-such-user"\n');
+    const data = join(folder, "data");
+    expect(await refused(data)).toBe(
+      "sotto: Cannot become no-such-user: there is no such user. Make one with: " +
+        "useradd --system no-such-user\n",
+    );
+    await expect(stat(data)).rejects.toThrow("ENOENT");
+  });
+});
+
+function succeeds(command: string, ...args: string[]): boolean {
+  try {
+    execFileSync(command, args, { stdio: "ignore" });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+/** Files below a folder, by name. */
+async function contents(path: string): Promise<Map<string, Buffer>> {
+  const files = new Map<string, Buffer>();
+  for (const entry of await readdir(path, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile() || entry.name === "filler") continue;
+    const full = join(entry.parentPath, entry.name);
+    files.set(full.slice(path.length + 1), await readFile(full));
+  }
+  return files;
+}
