@@ -100,6 +100,7 @@ export class ControlPlane {
   /** One build at a time. */
   #queue: Promise<unknown> = Promise.resolve();
   #isTicking = false;
+  #ticking: Promise<void> = Promise.resolve();
   #writing: Promise<void> = Promise.resolve();
   /** What the file holds, or is about to. */
   #written: { readonly slots: Snapshot["slots"]; readonly ech: Ech | undefined } | undefined;
@@ -146,12 +147,17 @@ export class ControlPlane {
   /** Looks after what is due, once a minute from now on. */
   keepFresh(onSnapshot: (snapshot: Snapshot) => void): void {
     this.#onSnapshot = onSnapshot;
-    this.#timer = setInterval(() => void this.#tick(), TICK_MS);
+    this.#timer = setInterval(() => this.#ticking = this.#tick(), TICK_MS);
     this.#timer.unref();
   }
 
   stop(): void {
     clearInterval(this.#timer);
+  }
+
+  /** Resolves once what is under way is done. */
+  async settled(): Promise<void> {
+    await this.#ticking;
   }
 
   /** Resolves once the file holds what is served, or could not be written. */
@@ -258,7 +264,7 @@ export class ControlPlane {
   }
 
   async #tick(): Promise<void> {
-    if (this.#isTicking) return;
+    if (this.#isTicking) return await this.#ticking;
     this.#isTicking = true;
     try {
       const isRotated = this.#rotateTicketKeys();

@@ -40,7 +40,10 @@ export interface BuiltSite {
   /** What the operator should hear, each a sentence. */
   readonly warnings: readonly string[];
   readonly files: SiteFiles;
+  /** Of the files when they were read. */
   readonly stamp: string;
+  /** False: they could not be used, and `files` is what was read before. */
+  readonly isUpToDate: boolean;
   /** From then on a certificate has expired that had not: another one may be the better. */
   readonly orderedUntilMs: number;
   /** Of the longest chain, in a Certificate message. */
@@ -70,8 +73,10 @@ export async function buildSite(
   wish: SiteWish,
 ): Promise<BuiltSite> {
   const { nowMs, isDue } = wish;
-  const { files, stamp, warnings } = await readFiles(sources, wanted, before, wish);
-  const isSame = before !== undefined && files === before.files && before.stamp === stamp &&
+  const read = await readFiles(sources, wanted, before, wish);
+  const { files } = read;
+  const isSame = before !== undefined && files === before.files && read.stamp === before.stamp &&
+    read.isUpToDate === before.isUpToDate &&
     nowMs < before.orderedUntilMs && !before.managed.some(isDue);
   if (isSame) return before;
 
@@ -103,9 +108,10 @@ export async function buildSite(
     wanted,
     sites,
     managed,
-    warnings,
     files,
-    stamp,
+    stamp: read.stamp,
+    isUpToDate: read.isUpToDate,
+    warnings: read.warnings,
     orderedUntilMs: Math.min(...ends),
     chainLength: Math.max(0, ...all.map(chainLength)),
   };
@@ -122,19 +128,20 @@ async function readFiles(
   wanted: WantedSite,
   before: BuiltSite | undefined,
   { nowMs, haveFilesChanged, otherwise }: SiteWish,
-): Promise<Pick<BuiltSite, "files" | "stamp" | "warnings">> {
+): Promise<Pick<BuiltSite, "files" | "stamp" | "isUpToDate" | "warnings">> {
   if (before !== undefined && !haveFilesChanged) return before;
   // Before they are read: what changes meanwhile is seen at the next look.
   const stamp = await stampOf(filesOf(wanted));
+  if (before?.stamp === stamp && before.isUpToDate) return before;
   try {
     const files = await loadSiteFiles(crypto, wanted, nowMs, share);
-    return { files, stamp, warnings: files.warnings };
+    return { files, stamp, isUpToDate: true, warnings: files.warnings };
   } catch (error) {
     if (!(error instanceof X509Error) || before === undefined || otherwise === "refuse") {
       throw error;
     }
     const warning = `${error.message}. What was read before goes on serving`;
-    return { files: before.files, stamp, warnings: [warning] };
+    return { files: before.files, stamp, isUpToDate: false, warnings: [warning] };
   }
 }
 
