@@ -259,8 +259,16 @@ export class Session implements SocketEvents, Output, Timed {
     }
   }
 
+  /** With a fatal alert: too many clients take FIN without close_notify for an end in good order. */
   abort(): void {
-    this.#terminate();
+    if (this.#phase >= Phase.Lingering) return;
+    if (this.#connection instanceof PlainConnection) return this.#terminate();
+    try {
+      this.#connection!.fail("internal error");
+      this.#linger(this.#host.limits.lingerBytes);
+    } catch (error) {
+      this.#fault(error);
+    }
   }
 
   setPaused(paused: boolean): void {
@@ -559,7 +567,8 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   #shutdown(): void {
-    if (this.#finCame) return this.#close();
+    // Both have said close_notify, or FIN has come: there is nothing more to hear.
+    if (this.#finCame || (this.#weEnded && this.#peerEnded)) return this.#close();
     this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.lingerMs;
     this.#sendFin();
   }

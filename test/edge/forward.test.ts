@@ -125,7 +125,7 @@ describe("forward ends", () => {
     await until(() => edge.server.liveConnections === 0);
   });
 
-  it("the client's connection without close_notify when the upstream resets it", async () => {
+  it("the client's connection with a fatal alert when the upstream resets its own", async () => {
     const upstream = await TestUpstream.start((socket) => {
       socket.write("half of i");
       socket.once("data", () => socket.resetAndDestroy());
@@ -134,7 +134,7 @@ describe("forward ends", () => {
     const client = await edge.connect();
     expect(await readUntil(client, "i")).toBe("half of i");
     await client.write(encode("now"));
-    await expect(client.read()).rejects.toBeDefined();
+    await expect(client.read()).rejects.toMatchObject({ alertReceived: "internal_error" });
     expect(client.isEnded).toBe(false);
     await until(() => edge.server.liveConnections === 0);
   });
@@ -296,11 +296,11 @@ describe("forward to several", () => {
     expect(log.at(-1)).toMatchObject({ event: "upstream is back", upstream: bad.name });
   });
 
-  it("cuts the client without close_notify where none can be reached", async () => {
+  it("ends the client with a fatal alert where none can be reached", async () => {
     const addresses = await Promise.all(Array.from({ length: 5 }, refusingAddress));
     const { edge, log } = await forwardTo(addresses);
     const client = await edge.connect();
-    await expect(readText(client)).rejects.toBeDefined();
+    await expect(readText(client)).rejects.toMatchObject({ alertReceived: "internal_error" });
     expect(client.isEnded).toBe(false);
     expect(log.at(-1)).toMatchObject({ event: "no upstream reached", attempts: 3 });
     await until(() => edge.server.liveConnections === 0);

@@ -39,7 +39,7 @@ export interface Stream {
   end(): void;
   /** close_notify behind what was written; the peer's data goes on to come, until `end` or `abort`. */
   endWrite(): void;
-  /** Ends the connection at once. */
+  /** Ends the connection, and not in good order: what was sent is not the whole of it. */
   abort(): void;
   /** Stops and resumes `data`, and with it the peer. */
   pause(): void;
