@@ -1,10 +1,11 @@
 import { expect, test } from "vitest";
 
-import { parseCommandLine, UsageError } from "../../src/cli/arguments.ts";
+import { parseCommandLine, type SiteArguments, UsageError } from "../../src/cli/arguments.ts";
 
 const nothing = {
   config: undefined,
   data: undefined,
+  site: undefined,
   listen: [],
   httpPort: undefined,
   httpsPort: undefined,
@@ -29,6 +30,7 @@ test("Every option of run arrives", () => {
     name: "run",
     config: "a.toml",
     data: "d",
+    site: undefined,
     listen: ["127.0.0.1", "::1"],
     httpPort: 0,
     httpsPort: 8443,
@@ -39,7 +41,26 @@ test("Every option of run arrives", () => {
   });
 });
 
+test("One site without a file", () => {
+  const site = (...args: string[]) =>
+    (parseCommandLine(args) as { readonly site?: SiteArguments }).site;
+  expect(site("--domain", "a.example", "--domain=b.example")).toEqual({
+    names: ["a.example", "b.example"],
+    to: undefined,
+  });
+  expect(site("run", "--from", "a.example", "--to", "unix:/s")).toEqual({
+    names: ["a.example"],
+    to: "unix:/s",
+  });
+});
+
 test("The other commands", () => {
+  expect(parseCommandLine(["reload", "--data", "d"])).toEqual({
+    name: "reload",
+    config: undefined,
+    data: "d",
+  });
+  expect(parseCommandLine(["schema"])).toEqual({ name: "schema" });
   expect(parseCommandLine(["ech", "list", "--data", "d"])).toEqual({
     name: "ech list",
     config: undefined,
@@ -91,6 +112,11 @@ test.each([
   [["--listen", "localhost"], /is no IP address.*localhost is 127\.0\.0\.1 and ::1$/],
   [["--log", "xml"], '--log "xml" is unknown, accepted: pretty, json'],
   [["--data="], "--data wants a path behind it"],
+  [["--from", "a.example"], /^--from wants --to beside it/],
+  [["--to", "app:1"], /^--to wants --from beside it/],
+  [["--domain", "a", "--to", "app:1"], /^--domain goes without --from and --to/],
+  [["--domain", "a", "--config", "c"], /^--domain stands in place of a configuration file/],
+  [["--from", "a", "--to", "b:1", "--config", "c"], /^--from stands in place/],
   [["--config"], /--config/],
 ])("%j is refused", (args, message) => {
   expect(() => parseCommandLine(args)).toThrow(UsageError);
