@@ -157,11 +157,19 @@ function kindRank(scheme: number): number {
   }
 }
 
+/** One name above and below may also be a root's successor, certified by it: another key then. */
+function isRoot(certificate: Certificate): boolean {
+  const { authorityKeyId, subjectKeyId } = certificate;
+  return isSelfIssued(certificate) &&
+    (authorityKeyId === undefined || subjectKeyId === undefined ||
+      sameBytes(authorityKeyId, subjectKeyId));
+}
+
 /** Leaf, its issuers, theirs, …; all of one level (cross-signed ones) in the order of the text. */
 function chainFrom(leaf: Certificate, certificates: readonly Certificate[]): Certificate[] {
   const chain = [leaf];
   const left = new Set(
-    certificates.filter((certificate) => certificate !== leaf && !isSelfIssued(certificate)),
+    certificates.filter((certificate) => certificate !== leaf && !isRoot(certificate)),
   );
   for (const certificate of chain) { // grows under way
     for (const candidate of left) {

@@ -40,6 +40,17 @@ describe("credentialFromPem", () => {
     expect(credential.chain).toEqual(wanted);
   });
 
+  test("keeps what a root of the same name says of its successor", async () => {
+    const cross = await make({ subject: root.subject, ca: true, issuer: root });
+    const under = await make({ subject: "CN=under", issuer: cross });
+    const { chain } = credentialFromPem(crypto, {
+      id: "x",
+      certificatePem: [under, root, cross].map((made) => made.pem).join(""),
+      keyPem: under.keyPem,
+    });
+    expect(chain).toEqual([under, cross].map((made) => made.certificate.der));
+  });
+
   test("keeps a self-signed leaf", () => {
     const certificatePem = stranger.pem;
     const { chain, names } = credentialFromPem(crypto, {
