@@ -13,7 +13,7 @@ import type { Log } from "./edge/log.ts";
 import type { PassOn } from "./edge/session-host.ts";
 import { Upstreams } from "./edge/upstreams/upstreams.ts";
 import type { Runtime } from "./runtime/runtime.ts";
-import type { Site, Snapshot } from "./snapshot/snapshot.ts";
+import type { Site } from "./snapshot/snapshot.ts";
 
 export interface SiteHandlersParts {
   readonly runtime: Runtime;
@@ -28,6 +28,7 @@ export class SiteHandlers {
   readonly #upstreams: Upstreams;
   /** One HTTP server for each app that some site has. */
   readonly #apps = new Map<string, AppHandler>();
+  #passesOn = false;
   readonly #passedOn = new WeakMap<Site, ForwardHandler>();
 
   constructor(parts: SiteHandlersParts) {
@@ -45,6 +46,7 @@ export class SiteHandlers {
   async prepare({ sites }: Config): Promise<void> {
     const { runtime, apps, log } = this.#parts;
     for (const { handler } of sites) {
+      if (handler.kind === "passthrough") this.#passesOn = true;
       if (handler.kind !== "app" || this.#apps.has(handler.app)) continue;
       const app = apps[handler.app];
       if (app === undefined) throw new RangeError(`Cannot serve: no app is called ${handler.app}`);
@@ -65,21 +67,27 @@ export class SiteHandlers {
     }
   }
 
-  /** For `EdgeServer`: undefined where no site is passed on. Its upstreams are those of this snapshot from now on. */
-  passOn(snapshot: Snapshot): PassOn | undefined {
-    const specs = snapshot.sites.map(({ handler }) => handler);
+  /** These are the sites from now on: of upstreams that none of them has nothing is kept. */
+  keep({ sites }: Config): void {
+    const specs = sites.map(({ handler }) => handler);
+    this.#passesOn = specs.some(({ kind }) => kind === "passthrough");
     this.#upstreams.keep(specs.filter((spec) => "upstreams" in spec));
-    if (!specs.some(({ kind }) => kind === "passthrough")) return undefined;
-    return (name, current) => {
-      const site = current.findText(name);
-      if (site?.handler.kind !== "passthrough") return undefined;
-      let handler = this.#passedOn.get(site);
-      if (handler === undefined) {
-        this.#passedOn.set(site, handler = new ForwardHandler(site.handler, this.#upstreams));
-      }
-      return handler;
-    };
   }
+
+  /** For `EdgeServer`: undefined where no site is passed on. */
+  get passOn(): PassOn | undefined {
+    return this.#passesOn ? this.#passOn : undefined;
+  }
+
+  readonly #passOn: PassOn = (name, snapshot) => {
+    const site = snapshot.findText(name);
+    if (site?.handler.kind !== "passthrough") return undefined;
+    let handler = this.#passedOn.get(site);
+    if (handler === undefined) {
+      this.#passedOn.set(site, handler = new ForwardHandler(site.handler, this.#upstreams));
+    }
+    return handler;
+  };
 
   async stop(): Promise<void> {
     this.#upstreams.stop();

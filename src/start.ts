@@ -118,12 +118,13 @@ export async function start(options: StartOptions): Promise<Running> {
     log,
   });
   await handlers.prepare(config);
+  handlers.keep(config);
 
   const edge = new EdgeServer({
     runtime,
     snapshot: control.snapshot,
     handlers: (site) => handlers.of(site),
-    passOn: (snapshot) => handlers.passOn(snapshot),
+    passOn: () => handlers.passOn,
     limits: edgeLimits(config.limits),
     log,
     reusePort: runtime.reusesPorts,
@@ -141,6 +142,7 @@ export async function start(options: StartOptions): Promise<Running> {
   const httpsListeners = await ports.bindHttps(options.https, listen).catch(
     async (error: unknown) => {
       await handlers.stop();
+      await control.written();
       throw error;
     },
   );
@@ -166,6 +168,7 @@ export async function start(options: StartOptions): Promise<Running> {
     await stopped;
     if (!(health instanceof Error)) await health?.stop();
     await handlers.stop();
+    await control.written();
   }
   try {
     privileges?.drop();
@@ -210,6 +213,7 @@ export async function start(options: StartOptions): Promise<Running> {
     async reload(next) {
       await handlers.prepare(next);
       await control.reload(next);
+      handlers.keep(next);
       current = next;
     },
     stop,

@@ -27,6 +27,9 @@ export async function run(args: RunArguments): Promise<void> {
   // What an earlier run left says nothing of this one.
   if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
 
+  // From now on: who finds this process by its data folder may send it at any time.
+  let reloader: Reloader | undefined;
+  process.on("SIGHUP", () => void reloader?.reload());
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
   const running = await start({
     config,
@@ -44,7 +47,7 @@ export async function run(args: RunArguments): Promise<void> {
   process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
   const signal = firstSignal();
-  const reloader = new Reloader({
+  reloader = new Reloader({
     config,
     load: () => configFor(args),
     reload: (next) => running.reload(next),
@@ -52,7 +55,6 @@ export async function run(args: RunArguments): Promise<void> {
       JSON.stringify(ports(args, next)) !== JSON.stringify(ports(args, before)),
     log,
   });
-  process.on("SIGHUP", () => void reloader.reload());
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
   if (process.stdout.isTTY && usesLocalCa(config)) {
     // It may ask for a password and take its time: nobody waits for it.

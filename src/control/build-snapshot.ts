@@ -7,7 +7,7 @@ import { DEFAULT_GROUPS, DEFAULT_SITE } from "../config/config.ts";
 import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { SiteCredential } from "../snapshot/credential.ts";
-import { type SiteChange, Snapshot } from "../snapshot/snapshot.ts";
+import { type Site, type SiteChange, Snapshot } from "../snapshot/snapshot.ts";
 import type { ServerConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
@@ -17,7 +17,13 @@ import { sameBytes } from "../x509/certificate.ts";
 import { certificateCompression } from "./certificates/compression.ts";
 import { stampOf } from "./certificates/file-stamp.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
-import { buildSite, type BuiltSite, filesOf, type WantedSite } from "./site-builder.ts";
+import {
+  buildSite,
+  type BuiltSite,
+  filesOf,
+  staysAsItIs,
+  type WantedSite,
+} from "./site-builder.ts";
 
 export interface BuilderParts {
   readonly crypto: Crypto;
@@ -62,9 +68,8 @@ export class SnapshotBuilder {
   /** Sites that have files which are not as they were when they were read. */
   async changedFiles(): Promise<Set<WantedSite>> {
     const changed = new Set<WantedSite>();
-    for (const { wanted, stamp } of this.#sites.values()) {
-      const files = filesOf(wanted);
-      if (files.length > 0 && await stampOf(files) !== stamp) changed.add(wanted);
+    for (const { wanted, stamp, hasFiles } of this.#sites.values()) {
+      if (hasFiles && await stampOf(filesOf(wanted)) !== stamp) changed.add(wanted);
     }
     return changed;
   }
@@ -77,29 +82,47 @@ export class SnapshotBuilder {
    */
   async build(wish: SnapshotWish): Promise<BuiltSnapshot> {
     const { config, nowMs, isDue, changed } = wish;
-    const sites = new Map<string, BuiltSite>();
+    const isSameConfig = changed !== "all" && this.#wish?.config === config;
+    const before = this.#sites;
+    const after = new Map<string, BuiltSite>();
     const sources = { ...this.#parts, share: this.#shared.share };
-    for (const wanted of wantedSites(config)) {
-      const key = keyOf(wanted);
-      const before = this.#sites.get(key);
-      const built = await buildSite(sources, wanted, before, {
+    const pace = new Pace();
+    for (const [key, wanted] of isSameConfig ? wantedOf(before) : wantedSites(config)) {
+      const old = before.get(key);
+      const siteWish = {
         nowMs,
         isDue,
-        haveFilesChanged: changed === "all" || (before !== undefined && changed.has(before.wanted)),
-        otherwise: changed === "all" ? "refuse" : "keep",
-      });
-      sites.set(key, built);
+        haveFilesChanged: changed === "all" || (old !== undefined && changed.has(old.wanted)),
+        otherwise: changed === "all" ? "refuse" as const : "keep" as const,
+      };
+      const isSame = old !== undefined && staysAsItIs(old, siteWish);
+      after.set(key, isSame ? old : await buildSite(sources, wanted, old, siteWish));
+      if (pace.isOver) await pace.rest();
     }
-    const server = this.#server(wish, [...sites.values()]);
-    const warnings = [...sites.values()].flatMap((site) => site.warnings);
+    const managed: SiteCredential[] = [];
+    const warnings: string[] = [];
+    const changes: SiteChange[] = [];
+    let longestChain = 0;
+    for (const [key, built] of after) {
+      managed.push(...built.managed);
+      warnings.push(...built.warnings);
+      longestChain = Math.max(longestChain, built.chainLength);
+      const old = before.get(key);
+      if (old !== built) changes.push(...changesBetween(old?.sites ?? [], built.sites));
+      if (pace.isOver) await pace.rest();
+    }
+    for (const [key, { sites }] of isSameConfig ? [] : before) {
+      if (!after.has(key)) changes.push(...changesBetween(sites, []));
+      if (pace.isOver) await pace.rest();
+    }
     const known = new Set(this.#built?.warnings);
     const built = {
-      snapshot: this.#snapshot(config, server, sites),
+      snapshot: this.#snapshot(config, this.#server(wish, longestChain), changes),
       warnings,
       news: warnings.filter((warning) => !known.has(warning)),
-      managed: [...sites.values()].flatMap((site) => site.managed),
+      managed,
     };
-    this.#sites = sites;
+    this.#sites = after;
     this.#wish = wish;
     return this.#built = built;
   }
@@ -107,19 +130,17 @@ export class SnapshotBuilder {
   #snapshot(
     { defaultSni, fallbackSni }: Config,
     server: ServerConfig,
-    sites: ReadonlyMap<string, BuiltSite>,
+    changes: readonly SiteChange[],
   ): Snapshot {
     const parts = { server, defaultSni, fallbackSni };
-    if (this.#built !== undefined) {
-      return this.#built.snapshot.with(changesBetween(this.#sites, sites), parts);
-    }
-    return new Snapshot({ ...parts, sites: [...sites.values()].flatMap((built) => built.sites) });
+    if (this.#built !== undefined) return this.#built.snapshot.with(changes, parts);
+    return new Snapshot({ ...parts, sites: changes.map(([, site]) => site!) });
   }
 
   /** The same object where nothing has changed. */
-  #server(wish: SnapshotWish, sites: readonly BuiltSite[]): ServerConfig {
+  #server(wish: SnapshotWish, longestChain: number): ServerConfig {
     const { config, ech, tickets } = wish;
-    const padding = config.ech.enabled ? flightPadding(sites) : 0;
+    const padding = config.ech.enabled ? flightPadding(longestChain) : 0;
     const last = this.#built?.snapshot.server;
     const isSame = last?.ech === ech && last?.tickets === tickets &&
       last?.flightPadding === padding && this.#wish?.config === config;
@@ -127,52 +148,60 @@ export class SnapshotBuilder {
   }
 }
 
-/** policy §6.9: the public name has a certificate, but no site; unless it is one as well. */
-function wantedSites({ sites, ech: { enabled, publicName } }: Config): WantedSite[] {
-  const wanted = sites.map((site) => ({ ...site, publicNameOnly: false }));
-  if (!enabled || sites.some(({ names }) => names.includes(publicName))) return wanted;
+/** Lets the loop have its turn: sites are many, and connections must not wait for them. */
+class Pace {
+  #since = performance.now();
+
+  get isOver(): boolean {
+    return performance.now() - this.#since > TURN_MS;
+  }
+
+  async rest(): Promise<void> {
+    await new Promise<void>((resolve) => setImmediate(resolve));
+    this.#since = performance.now();
+  }
+}
+
+const TURN_MS = 2;
+
+function* wantedOf(sites: ReadonlyMap<string, BuiltSite>): Generator<[string, WantedSite]> {
+  for (const [key, { wanted }] of sites) yield [key, wanted];
+}
+
+/**
+ * Each by what tells it from every other one. policy §6.9: the public name has a certificate, but no site; unless it
+ * is one as well.
+ */
+function* wantedSites(
+  { sites, ech: { enabled, publicName } }: Config,
+): Generator<[string, WantedSite]> {
+  for (const site of sites) {
+    const wanted = { ...site, publicNameOnly: false };
+    yield [JSON.stringify(wanted), wanted];
+  }
+  if (!enabled || sites.some(({ names }) => names.includes(publicName))) return;
   const handler = { kind: "respond", text: "" } as const;
-  const groups = DEFAULT_GROUPS;
+  const wanted = { ...DEFAULT_SITE, names: [publicName], handler, publicNameOnly: true };
+  yield [JSON.stringify(wanted), wanted];
+}
+
+/** Of one [[site]], which may have come apart in another way. */
+function changesBetween(before: readonly Site[], after: readonly Site[]): SiteChange[] {
+  const isSameShape = before.length === after.length &&
+    after.every(({ names }, i) => names.join() === before[i]!.names.join());
+  if (isSameShape) return before.map((site, i) => [site, after[i]]);
   return [
-    ...wanted,
-    { ...DEFAULT_SITE, names: [publicName], handler, groups, publicNameOnly: true },
+    ...before.map((site): SiteChange => [site, undefined]),
+    ...after.map((site): SiteChange => [undefined, site]),
   ];
-}
-
-function keyOf(wanted: WantedSite): string {
-  return JSON.stringify(wanted);
-}
-
-function changesBetween(
-  before: ReadonlyMap<string, BuiltSite>,
-  after: ReadonlyMap<string, BuiltSite>,
-): SiteChange[] {
-  const changes: SiteChange[] = [];
-  for (const [key, { sites }] of before) {
-    const next = after.get(key)?.sites ?? [];
-    if (next === sites) continue;
-    // The same [[site]] may have come apart in another way.
-    const isSameShape = next.length === sites.length &&
-      next.every(({ names }, i) => names.join() === sites[i]!.names.join());
-    for (const [i, site] of sites.entries()) {
-      changes.push([site, isSameShape ? next[i] : undefined]);
-    }
-    if (!isSameShape) { for (const site of next) changes.push([undefined, site]); }
-  }
-  for (const [key, { sites }] of after) {
-    if (!before.has(key)) { for (const site of sites) changes.push([undefined, site]); }
-  }
-  return changes;
 }
 
 /**
  * One size for the encrypted flight of every site, so that it does not tell which one it is (ech-server §10): room for
  * the longest chain and signature, in steps of 1 KiB.
  */
-function flightPadding(sites: readonly BuiltSite[]): number {
-  let longest = 0;
-  for (const { chainLength } of sites) longest = Math.max(longest, chainLength);
-  return Math.ceil((longest + REST_OF_FLIGHT) / 1024) * 1024;
+function flightPadding(longestChain: number): number {
+  return Math.ceil((longestChain + REST_OF_FLIGHT) / 1024) * 1024;
 }
 
 /** EncryptedExtensions, the headers, CertificateVerify of a 4096-bit RSA key, Finished. */

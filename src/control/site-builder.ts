@@ -40,6 +40,7 @@ export interface BuiltSite {
   /** What the operator should hear, each a sentence. */
   readonly warnings: readonly string[];
   readonly files: SiteFiles;
+  readonly hasFiles: boolean;
   /** Of the files when they were read. */
   readonly stamp: string;
   /** False: they could not be used, and `files` is what was read before. */
@@ -73,6 +74,7 @@ export async function buildSite(
   wish: SiteWish,
 ): Promise<BuiltSite> {
   const { nowMs, isDue } = wish;
+  if (before !== undefined && staysAsItIs(before, wish)) return before;
   const read = await readFiles(sources, wanted, before, wish);
   const { files } = read;
   const isSame = before !== undefined && files === before.files && read.stamp === before.stamp &&
@@ -109,12 +111,21 @@ export async function buildSite(
     sites,
     managed,
     files,
+    hasFiles: filesOf(wanted).length > 0,
     stamp: read.stamp,
     isUpToDate: read.isUpToDate,
     warnings: read.warnings,
     orderedUntilMs: Math.min(...ends),
     chainLength: Math.max(0, ...all.map(chainLength)),
   };
+}
+
+/** Nothing of it is to be looked at. */
+export function staysAsItIs(
+  { managed, orderedUntilMs }: BuiltSite,
+  { nowMs, isDue, haveFilesChanged }: SiteWish,
+): boolean {
+  return !haveFilesChanged && nowMs < orderedUntilMs && !managed.some(isDue);
 }
 
 /** All files that a site is made from. */

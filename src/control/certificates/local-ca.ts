@@ -128,13 +128,17 @@ export class LocalCa {
   /** What is due by now. Looks at nothing but memory. */
   schedule<Leaf extends Validity>(leaves: readonly Leaf[]): Schedule<Leaf> {
     const nowMs = this.#now();
-    const changes = [this.#issuer?.untilMs ?? nowMs, ...leaves.map(renewalTimeMs)];
-    const ahead = changes.filter((ms) => ms > nowMs);
-    return {
-      authoritiesDue: !isCurrent(this.#issuer, nowMs),
-      leavesDue: leaves.filter((leaf) => needsRenewal(leaf, nowMs)),
-      nextLookMs: Math.min(nowMs + LOOK_EVERY_MS, ...ahead.map((ms) => ms + 1)),
+    const leavesDue: Leaf[] = [];
+    let nextLookMs = nowMs + LOOK_EVERY_MS;
+    const noteChange = (ms: number): void => {
+      if (ms > nowMs) nextLookMs = Math.min(nextLookMs, ms + 1);
     };
+    noteChange(this.#issuer?.untilMs ?? nowMs);
+    for (const leaf of leaves) {
+      noteChange(renewalTimeMs(leaf));
+      if (needsRenewal(leaf, nowMs)) leavesDue.push(leaf);
+    }
+    return { authoritiesDue: !isCurrent(this.#issuer, nowMs), leavesDue, nextLookMs };
   }
 
   /**
