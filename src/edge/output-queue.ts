@@ -5,8 +5,15 @@ export class OutputQueue {
   #end = 0;
 
   constructor(bytes: Uint8Array, start: number, end: number) {
-    this.#bytes = new Uint8Array(Math.max(end - start, 4096));
+    const length = end - start;
+    this.#bytes = length <= SMALL ? new Uint8Array(SMALL) : spare(length);
     this.push(bytes, start, end);
+  }
+
+  /** It is empty, and nobody uses it again: its memory may serve another one. */
+  release(): void {
+    if (this.#bytes.length === LARGE && SPARES.length < MAX_SPARES) SPARES.push(this.#bytes);
+    this.#bytes = NOTHING;
   }
 
   get length(): number {
@@ -38,4 +45,19 @@ export class OutputQueue {
     this.#end -= this.#start;
     this.#start = 0;
   }
+}
+
+const SMALL = 4096;
+/** A sealed piece of 64 KiB, and then some. */
+const LARGE = 96 * 1024;
+const NOTHING = new Uint8Array(0);
+
+/**
+ * Under bulk a queue comes and goes with each piece. New memory each time would cost more than the copy into it.
+ */
+const SPARES: Uint8Array[] = [];
+const MAX_SPARES = 16;
+
+function spare(length: number): Uint8Array {
+  return length > LARGE ? new Uint8Array(length) : SPARES.pop() ?? new Uint8Array(LARGE);
 }

@@ -98,6 +98,7 @@ export class Session implements SocketEvents, Output, Timed {
           this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
         }
         if (this.#queue.length > 0) return this.#steer();
+        this.#queue.release();
         this.#queue = undefined;
         this.#stalledAtMs = Infinity;
         if (this.#phase === Phase.Lingering) return this.#shutdown();

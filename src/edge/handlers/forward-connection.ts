@@ -186,6 +186,7 @@ export class ForwardConnection implements HandlerConnection {
     if (this.#toUpstream !== undefined) {
       if (this.#toUpstream.writeTo(socket) > 0) this.#committed = true;
       if (this.#toUpstream.length > 0) return;
+      this.#toUpstream.release();
       this.#toUpstream = undefined;
     }
     if (this.#clientEnded) {
