@@ -2,7 +2,7 @@
 import process from "node:process";
 
 import type { Config } from "../config/config.ts";
-import { coreLimits, edgeLimits } from "../config/limits.ts";
+import { coreLimits, edgeLimits, upstreamLimits } from "../config/limits.ts";
 import { loadSiteFiles } from "../control/certificates/site-files.ts";
 import { chooseCrypto } from "../crypto/choose.ts";
 import type { CommonArguments } from "./arguments.ts";
@@ -34,7 +34,11 @@ function summary({ file, ech, sites }: Config): string {
 }
 
 function limits({ limits: configured }: Config): string {
-  const all = Object.entries({ ...coreLimits(configured), ...edgeLimits(configured) });
+  const all = Object.entries({
+    ...coreLimits(configured),
+    ...edgeLimits(configured),
+    ...upstreamLimits(configured),
+  });
   const width = Math.max(...all.map(([name]) => name.length));
   return all.map(([name, value]) => `${name.padEnd(width)}  ${value}\n`).join("");
 }

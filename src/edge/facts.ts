@@ -73,7 +73,8 @@ export class SessionFacts implements ConnectionFacts {
   /**
    * policy §8.5 and §7.5, in the form without groups of sites: the name of the hello itself; another name of the same
    * site; another site's name where the certificate that was shown covers it and neither side asks for client
-   * certificates. Where the hello had no name, client authentication on either side is a mismatch (§7.6).
+   * certificates. Where the hello had no name, client authentication on either side is a mismatch (§7.6). A site that
+   * requires ECH is not there for who came without (§8.7), one that is passed on is not ours to answer for.
    */
   mayServe(host: string): boolean {
     const name = parseHost(host.includes(":") ? `[${host}]` : host)?.host;
@@ -87,6 +88,8 @@ export class SessionFacts implements ConnectionFacts {
     }
     if (other === undefined || other.publicNameOnly) return false;
     if (other === this.#site) return true;
+    if (other.handler.kind === "passthrough") return false;
+    if (other.requireEch === true && this.ech.outcome !== "accepted") return false;
     if (this.#site.tls.clientAuth !== undefined || other.tls.clientAuth !== undefined) return false;
     return this.#certificateCovers(name);
   }

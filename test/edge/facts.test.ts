@@ -67,6 +67,21 @@ it("takes no host for a name that is none", async () => {
   }
 });
 
+it("policy 8.7: a site that requires ECH, or is passed on, is not served over another's connection", async () => {
+  const a = await site(["a.example"], ["a.example", "*.example"]);
+  const hidden = { ...await site(["hidden.example"]), requireEch: true };
+  const passed: Site = {
+    ...await site(["passed.example"]),
+    handler: { kind: "passthrough", upstreams: [{ path: "/s" }], proxyProtocol: 0 },
+  };
+  const snapshot = new Snapshot({ server: base.config, sites: [a, hidden, passed] });
+  const over = (outcome: "accepted" | "rejected") =>
+    factsOf(a, snapshot, { serverName: "a.example", ech: { outcome } as Negotiated["ech"] });
+  expect(over("rejected").mayServe("hidden.example")).toBe(false);
+  expect(over("accepted").mayServe("hidden.example")).toBe(true);
+  expect(over("accepted").mayServe("passed.example")).toBe(false);
+});
+
 async function sites() {
   const a = await site(["a.example"], ["a.example", "b.example", "d.example", "auth.example"]);
   const b = await site(["b.example"]);

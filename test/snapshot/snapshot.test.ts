@@ -71,6 +71,29 @@ describe("policy 6.1: find", () => {
   });
 });
 
+test("policy 8.7: a site that requires ECH is as if unknown to who comes without", () => {
+  const hidden: Site = { ...site(["hidden.example"]), requireEch: true };
+  const it = new Snapshot({ server, sites: [exact, hidden], fallbackSni: "example.com" });
+  expect(it.find(bytes("hidden.example"), true)).toBe(hidden);
+  expect(it.find(bytes("hidden.example"), false)).toBe(exact);
+  expect(new Snapshot({ server, sites: [hidden] }).find(bytes("hidden.example"), false))
+    .toBeUndefined();
+  const only = new Snapshot({ server, sites: [hidden] });
+  expect(only.findWithoutName("10.0.0.1", true)).toBe(hidden);
+  expect(only.findWithoutName("10.0.0.1", false)).toBeUndefined();
+});
+
+test("What is passed on is found by its text, and never under TLS", () => {
+  const passed: Site = {
+    ...site(["p.example"]),
+    handler: { kind: "passthrough", upstreams: [{ path: "/s" }], proxyProtocol: 0 },
+  };
+  const it = new Snapshot({ server, sites: [passed] });
+  expect(it.findText("p.example")).toBe(passed);
+  expect(it.find(bytes("p.example"))).toBeUndefined();
+  expect(it.findWithoutName("10.0.0.1")).toBeUndefined();
+});
+
 describe("findText", () => {
   test.each<[string, Site | undefined]>([
     ["EXAMPLE.com.", exact],
