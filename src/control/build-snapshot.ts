@@ -8,6 +8,8 @@ import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { SiteCredential } from "../snapshot/credential.ts";
 import { type Site, type SiteChange, Snapshot } from "../snapshot/snapshot.ts";
+import type { Overlay } from "../snapshot/overlay.ts";
+import type { SniTrie } from "../snapshot/sni-trie.ts";
 import type { ServerConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
@@ -125,6 +127,12 @@ export class SnapshotBuilder {
     this.#sites = after;
     this.#wish = wish;
     return this.#built = built;
+  }
+
+  /** The last snapshot over a new base of names. */
+  rebase(base: SniTrie, folded: Overlay): BuiltSnapshot {
+    const built = this.#built!;
+    return this.#built = { ...built, snapshot: built.snapshot.withBase(base, folded), news: [] };
   }
 
   #snapshot(

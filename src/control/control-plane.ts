@@ -25,6 +25,7 @@ import { type LocalCa, openLocalCa } from "./certificates/local-ca.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { ensureEchKeySet, loadEchKeys } from "./ech/ech-key-store.ts";
 import { maximumNameLength } from "./ech/ech-keys.ts";
+import { foldElsewhere } from "./fold-names.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
 import { type Storage, StorageError } from "./storage/storage.ts";
 
@@ -101,6 +102,8 @@ export class ControlPlane {
   #queue: Promise<unknown> = Promise.resolve();
   #isTicking = false;
   #ticking: Promise<void> = Promise.resolve();
+  #isFolding = false;
+  #folding: Promise<void> = Promise.resolve();
   #writing: Promise<void> = Promise.resolve();
   /** What the file holds, or is about to. */
   #written: { readonly slots: Snapshot["slots"]; readonly ech: Ech | undefined } | undefined;
@@ -158,6 +161,7 @@ export class ControlPlane {
   /** Resolves once what is under way is done. */
   async settled(): Promise<void> {
     await this.#ticking;
+    await this.#folding;
   }
 
   /** Resolves once the file holds what is served, or could not be written. */
@@ -261,6 +265,7 @@ export class ControlPlane {
     this.#snapshot = built.snapshot;
     this.#nextLookMs = opened.localCa.schedule(built.managed).nextLookMs;
     this.#writeFile();
+    this.#fold();
   }
 
   async #tick(): Promise<void> {
@@ -362,6 +367,25 @@ export class ControlPlane {
         this.#written = undefined;
         this.#parts.onTrouble(error);
       }
+    });
+  }
+
+  /** In the background, on another thread: the overlay has grown large. */
+  #fold(): void {
+    const { index } = this.snapshot;
+    if (this.#isFolding || !index.isCrowded) return;
+    this.#isFolding = true;
+    this.#folding = foldElsewhere(index).then(async (base) => {
+      await this.#inTurn(() => {
+        // Whoever had more changes than an overlay holds has built a base of its own.
+        if (this.snapshot.index.base !== index.base) return Promise.resolve();
+        this.#built = this.#opened!.builder.rebase(base, index.overlay);
+        this.#snapshot = this.#built.snapshot;
+        return Promise.resolve();
+      });
+      this.#onSnapshot(this.snapshot);
+    }).catch((error: unknown) => this.#parts.onTrouble(error)).finally(() => {
+      this.#isFolding = false;
     });
   }
 

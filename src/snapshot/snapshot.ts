@@ -7,7 +7,7 @@ import { canonicalHost } from "../x509/names.ts";
 import type { ForwardSpec, PassthroughSpec } from "./forward-spec.ts";
 import { NameIndex } from "./name-index.ts";
 import { NameList } from "./name-list.ts";
-import { MAX_CHANGES, type NameChange } from "./overlay.ts";
+import { MAX_CHANGES, type NameChange, type Overlay } from "./overlay.ts";
 import { SniTrie } from "./sni-trie.ts";
 
 export type HandlerSpec =
@@ -112,6 +112,13 @@ export class Snapshot implements SiteTable {
       { server, defaultSni, fallbackSni, ...parts, sites: [] },
       changes.length === 0 ? this : changedTable(this, changes),
     );
+  }
+
+  /** This over a new base, which was made of another's base and overlay: what has changed since then stays. */
+  withBase(base: SniTrie, folded: Overlay): Snapshot {
+    const { server, slots, defaultSni, fallbackSni } = this;
+    const index = this.index.withBase(base, folded);
+    return new Snapshot({ server, sites: [], defaultSni, fallbackSni }, { slots, index });
   }
 
   #named(name: string | undefined, key: string): Site | undefined {

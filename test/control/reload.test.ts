@@ -215,6 +215,32 @@ describe("Another configuration", () => {
   });
 });
 
+test("Many changes are folded into a new base on another thread; sites keep their places", async () => {
+  const sites = (count: number) =>
+    Array.from({ length: count }, (_, i) => `n${i}.localhost`).map((name, i) =>
+      `[[site]]\nnames = ["${name}"]\npassthrough = "app:${i % 9 + 1}"`
+    ).join("\n");
+  const off = "[ech]\nenabled = false\n";
+  const { plane, trouble } = await start(off + sites(10));
+  const { base } = plane.snapshot.index;
+  const first = plane.snapshot.findText("n9.localhost");
+  let got: Snapshot | undefined;
+  plane.keepFresh((snapshot) => got = snapshot);
+  await plane.reload(await configOf(off + sites(2500)));
+  expect(plane.snapshot.index.base).toBe(base);
+  await plane.settled();
+  expect(trouble).toEqual([]);
+  expect(got).toBe(plane.snapshot);
+  expect(plane.snapshot.index.base.size).toBe(2500);
+  expect(plane.snapshot.index.overlay.size).toBe(0);
+  expect(plane.snapshot.slots[9]).toBe(first);
+  expect(plane.snapshot.findText("n2499.localhost")!.names).toEqual(["n2499.localhost"]);
+
+  await plane.reload(await configOf(off + sites(2499)));
+  expect(plane.snapshot.index.overlay.size).toBe(1);
+  expect(plane.snapshot.findText("n2499.localhost")).toBeUndefined();
+});
+
 describe("The snapshot's file", () => {
   const TOML = `fallback_sni = "a.localhost"\n[[site]]\nnames = ["a.localhost"]\nrespond = "one"`;
   const down = () =>
