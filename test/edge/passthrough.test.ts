@@ -1,4 +1,5 @@
 import tls from "node:tls";
+import fc from "fast-check";
 import { describe, expect, it, onTestFinished } from "vitest";
 import { connect } from "../../src/client/client.ts";
 import { connectTcp } from "../../src/client/tcp-transport.ts";
@@ -148,6 +149,27 @@ describe("passthrough", () => {
     await until(() => edge.server.liveConnections === 0);
   });
 
+  it("keeps what a client said last for an upstream that takes it late", async () => {
+    const recorders: Recorder[] = [];
+    const upstream = await TestUpstream.start((socket) => {
+      recorders.push(new Recorder(socket));
+      socket.pause();
+      socket.end("no more");
+    });
+    const { edge } = await passing(upstream.address);
+    const client = await edge.raw();
+    const hello = helloFor("b.example");
+    client.socket.write(hello);
+    await until(() => client.ended);
+    const more = new Uint8Array(8 * 1024 * 1024);
+    client.socket.end(more);
+    for (let i = 0; i < 100; i++) await turn();
+    recorders[0]!.socket.resume();
+    await until(() => recorders[0]!.over);
+    expect(recorders[0]!.bytes).toBe(hello.length + more.length);
+    await until(() => edge.server.liveConnections === 0);
+  });
+
   it("holds a hello that never ends to its deadline", async () => {
     const { edge } = await passing({ path: "/nowhere" });
     const client = await edge.raw();
@@ -191,6 +213,29 @@ describe("the look at a hello", () => {
     for (let i = 0; i < whole.length; i++) peeked = peek.receive(whole.slice(i, i + 1));
     expect(peeked?.name).toBe("b.example");
     expect(performance.now() - start).toBeLessThan(1_000);
+  });
+
+  it("throws at nothing, and gives back every byte", () => {
+    const start = records(helloMessage("b.example"), 50);
+    fc.assert(fc.property(
+      fc.uint8Array({ maxLength: 300 }),
+      fc.nat(start.length),
+      fc.array(fc.nat(start.length + 300), { maxLength: 4 }),
+      (noise, kept, cuts) => {
+        const bytes = new Uint8Array([...start.subarray(0, kept), ...noise]);
+        const peek = new HelloPeek(16384);
+        let at = 0;
+        for (const cut of [...cuts.toSorted((a, b) => a - b), bytes.length]) {
+          const end = Math.min(cut, bytes.length);
+          if (end === at) continue;
+          const peeked = peek.receive(bytes.slice(at, end));
+          at = end;
+          if (peeked === undefined) continue;
+          expect(peeked.bytes).toEqual(bytes.subarray(0, end));
+          return;
+        }
+      },
+    ));
   });
 
   it.each([
