@@ -79,7 +79,7 @@ export function instanceSocket(folder: string, address: string): string {
 
 export interface InstanceLock {
   readonly address: string;
-  /** Gives it up, unless somebody has taken it over. */
+  /** Gives it up and removes the socket beside it, unless somebody has taken it over. */
   release(): Promise<void>;
 }
 
@@ -112,7 +112,10 @@ export async function takeInstanceLock(
     address,
     async release() {
       const found = await read(path);
-      if (found !== undefined && isOurs(found, ours)) await rm(path, { force: true });
+      if (found === undefined || !isOurs(found, ours)) return;
+      // Before the lock: whoever has that next makes a socket of its own.
+      await rm(socketOf(path), { force: true });
+      await rm(path, { force: true });
     },
   };
 }

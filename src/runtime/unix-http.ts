@@ -3,7 +3,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { chmod, mkdir, rename, rm, stat } from "node:fs/promises";
+import { chmod, mkdir, rename, rm } from "node:fs/promises";
 import { type Server } from "node:http";
 import { dirname, join } from "node:path";
 
@@ -11,7 +11,9 @@ import { createAdaptorServer } from "@hono/node-server";
 
 export interface UnixHttpServer {
   readonly path: string;
-  /** Ends it; its socket goes, unless another one has taken the place. */
+  /**
+   * Ends it. What lies at `path` is left: that may be a successor's by now, and to look and to remove are two things.
+   */
   stop(): Promise<void>;
 }
 
@@ -48,14 +50,11 @@ export async function serveUnix(
     await rm(temporary, { force: true });
     throw error;
   }
-  const { ino } = await stat(path);
   return {
     path,
     async stop() {
       server.closeAllConnections();
       await new Promise<void>((resolve) => void server.close(() => resolve()));
-      const there = await stat(path).catch(() => undefined);
-      if (there?.ino === ino) await rm(path, { force: true });
     },
   };
 }

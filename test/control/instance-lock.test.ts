@@ -37,6 +37,7 @@ test("design 12: a process's lock says who it is, to nobody else, and is given u
     { pid: process.pid, address: "[::1]:8443" },
   ]);
   expect(await instanceOn(folder, "[::1]:8443")).toBeUndefined(); // it is ourselves
+  await writeFile(instanceSocket(folder, "[::1]:8443"), "");
   await lock.release();
   expect(await readdir(join(folder, "instances", hostname()))).toEqual([]);
   expect(await readInstanceLocks(folder)).toEqual([]);
@@ -126,10 +127,9 @@ test("Of many that find a dead one's lock, one gets it", async () => {
 
 /** A lock of `other`, but for what is changed. */
 async function held(change: Partial<Instance>): Promise<string> {
-  const lock = await takeInstanceLock(folder, ADDRESS, { takeover: true });
+  await takeInstanceLock(folder, ADDRESS, { takeover: true });
   const file = join(folder, "instances", hostname(), "127.0.0.1.443.json");
   const ours = JSON.parse(await readFile(file, "utf8")) as Instance;
-  await lock.release();
   const stat = await readFile(`/proc/${other.pid}/stat`, "latin1");
   const began = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
   await writeFile(file, JSON.stringify({ ...ours, pid: other.pid, began, ...change }));
