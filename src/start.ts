@@ -162,8 +162,7 @@ export async function start(options: StartOptions): Promise<Running> {
     isStopping = true;
     control.stop();
     await Promise.all(httpListeners.map((listener) => listener.stop()));
-    redirect.stop();
-    const stopped = edge.stop();
+    const stopped = Promise.all([edge.stop(), redirect.stop()]);
     await ports.release();
     await stopped;
     if (!(health instanceof Error)) await health?.stop();

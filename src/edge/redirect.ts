@@ -17,6 +17,7 @@ export interface RedirectParts {
 export class RedirectServer {
   readonly #parts: RedirectParts;
   readonly #open = new Set<RedirectConnection>();
+  #whenEmpty: (() => void) | undefined;
 
   constructor(parts: RedirectParts) {
     this.#parts = parts;
@@ -25,6 +26,7 @@ export class RedirectServer {
   readonly accept = (socket: Socket): SocketEvents => {
     const connection = new RedirectConnection(socket, this.#parts, () => {
       this.#open.delete(connection);
+      if (this.#open.size === 0) this.#whenEmpty?.();
     });
     // It must never starve TLS.
     if (this.#open.size >= MAX_CONNECTIONS) socket.terminate();
@@ -36,12 +38,21 @@ export class RedirectServer {
     return this.#open.size;
   }
 
-  /** Ends what is open: a redirect is soon asked for again. */
-  stop(): void {
+  /** After its listeners: gives what is open a moment to get its answer, and then ends it. */
+  async stop(): Promise<void> {
+    if (this.#open.size === 0) return;
+    await new Promise<void>((resolve) => {
+      const timer = setTimeout(resolve, STOP_AFTER_MS);
+      this.#whenEmpty = () => {
+        clearTimeout(timer);
+        resolve();
+      };
+    });
     for (const connection of this.#open) connection.terminate();
   }
 }
 
+const STOP_AFTER_MS = 1_000;
 const MAX_CONNECTIONS = 1000;
 const MAX_HEAD_BYTES = 8192;
 const MAX_FIELDS = 100;

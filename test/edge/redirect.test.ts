@@ -1,4 +1,4 @@
-import { expect, test } from "vitest";
+import { expect, test, vi } from "vitest";
 
 import { RedirectServer } from "../../src/edge/redirect.ts";
 import type { Socket } from "../../src/runtime/runtime.ts";
@@ -128,4 +128,30 @@ test("A client that ends without a request is let go, and closed ones are not co
   expect(seen.terminated).toBe(true);
   events.close(undefined);
   expect(server.liveConnections).toBe(0);
+});
+
+test("design 12: at the stop who is open still gets an answer, and who says nothing is ended", async () => {
+  const { server, events, seen } = open(443, 80);
+  const stopped = server.stop();
+  events.data(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+  events.close(undefined);
+  await stopped;
+  expect(seen).toMatchObject({
+    text: expect.stringMatching(/^HTTP\/1\.1 308 /),
+    terminated: false,
+  });
+
+  vi.useFakeTimers();
+  try {
+    const silent = open(443, 80);
+    const ended = silent.server.stop();
+    await vi.advanceTimersByTimeAsync(900);
+    expect(silent.seen.terminated).toBe(false);
+    await vi.advanceTimersByTimeAsync(200);
+    await ended;
+    expect(silent.seen.terminated).toBe(true);
+    silent.events.close(undefined);
+  } finally {
+    vi.useRealTimers();
+  }
 });
