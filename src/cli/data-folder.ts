@@ -2,6 +2,7 @@
  * Where keys and certificates are kept (policy §1.9).
  * @module
  */
+import { existsSync, statSync } from "node:fs";
 import { isAbsolute, join, resolve } from "node:path";
 
 export interface DataFolder {
@@ -29,3 +30,35 @@ export function findDataFolder(
     warning: `neither --data, SOTTO_DATA, XDG_DATA_HOME nor HOME is set: keys are kept in ${path}`,
   };
 }
+
+/** What a container loses with itself (policy §1.9); undefined: nothing, as far as can be seen. */
+export function warnOfContainer(
+  path: string,
+  { isContainer, device }: ContainerFacts = THIS_MACHINE,
+): string | undefined {
+  if (!isContainer() || device(path) !== device("/")) return undefined;
+  return `the data folder ${path} is no volume: keys are lost with this container. Mount one there`;
+}
+
+interface ContainerFacts {
+  readonly isContainer: () => boolean;
+  /** Of the file system that a path lies on; undefined: it cannot be seen. */
+  readonly device: (path: string) => number | undefined;
+}
+
+const THIS_MACHINE: ContainerFacts = {
+  isContainer() {
+    try {
+      return existsSync("/.dockerenv") || existsSync("/run/.containerenv");
+    } catch {
+      return false; // not to be seen is no reason to warn
+    }
+  },
+  device(path) {
+    try {
+      return statSync(path).dev;
+    } catch {
+      return undefined;
+    }
+  },
+};

@@ -7,7 +7,7 @@ import type { BindWish } from "../edge/bind.ts";
 import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
 import type { RunArguments } from "./arguments.ts";
-import { findDataFolder } from "./data-folder.ts";
+import { findDataFolder, warnOfContainer } from "./data-folder.ts";
 import { configOfSite, findConfig } from "./find-config.ts";
 import { installTrust } from "./install-trust.ts";
 import { openKeyLog } from "./key-log.ts";
@@ -41,7 +41,9 @@ export async function run(args: RunArguments): Promise<void> {
     ...(keyLog && { keyLog: keyLog.line }),
   });
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
-  const warnings = [data.warning, ...running.warnings].filter((text) => text !== undefined);
+  const warnings = [data.warning, warnOfContainer(data.path), ...running.warnings].filter((text) =>
+    text !== undefined
+  );
   for (const warning of warnings) log.event("warn", "warning", { what: warning });
   const program = programName(running.runtime.name, process.argv[1]);
   process.stdout.write(report(running, config, program, data.path));

@@ -4,7 +4,7 @@ import { join } from "node:path";
 
 import { afterEach, beforeEach, expect, test } from "vitest";
 
-import { findDataFolder } from "../../src/cli/data-folder.ts";
+import { findDataFolder, warnOfContainer } from "../../src/cli/data-folder.ts";
 import { openKeyLog } from "../../src/cli/key-log.ts";
 import { type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
 
@@ -55,6 +55,16 @@ test("policy 1.9: the data folder is the given one, SOTTO_DATA, XDG's, the home'
   const last = findDataFolder(undefined, {}, "/work");
   expect(last.path).toBe("/work/sotto-data");
   expect(last.warning).toContain("/work/sotto-data");
+});
+
+test("policy 1.9: in a container a data folder that is no volume is warned of", () => {
+  const on = (devices: Record<string, number>, isContainer = true) =>
+    warnOfContainer("/data", { isContainer: () => isContainer, device: (path) => devices[path] });
+  expect(on({ "/": 1, "/data": 1 })).toBe(
+    "the data folder /data is no volume: keys are lost with this container. Mount one there",
+  );
+  expect(on({ "/": 1, "/data": 2 })).toBeUndefined();
+  expect(on({ "/": 1, "/data": 1 }, false)).toBeUndefined();
 });
 
 test("tls13 15: the key log is appended to and private, whatever it was", async () => {
