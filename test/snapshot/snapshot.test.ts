@@ -1,3 +1,5 @@
+import process from "node:process";
+
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Site, Snapshot, type SnapshotParts } from "../../src/snapshot/snapshot.ts";
@@ -203,6 +205,20 @@ describe("with", () => {
     expect(next.index.overlay.size).toBe(0);
     expect(next.find(bytes("n4999.test"))).toBe(many[4999]);
     expect(next.find(bytes("a.example"))).toBe(site1);
+  });
+
+  test("adding one site to 100,000 costs far less than 10 ms of the processor", () => {
+    const sites = Array.from({ length: 100_000 }, (_, i) => site([`n${i}.example`]));
+    let snapshot = new Snapshot({ server, sites });
+    const { base: names } = snapshot.index;
+    const times = Array.from({ length: 200 }, (_, i) => {
+      const from = process.cpuUsage();
+      snapshot = snapshot.with([[undefined, site([`added${i}.example`])]]);
+      const { user, system } = process.cpuUsage(from);
+      return (user + system) / 1000;
+    });
+    expect(times.toSorted((a, b) => a - b)[100]).toBeLessThan(10);
+    expect(snapshot.index.base).toBe(names);
   });
 
   test("agrees with a snapshot of the same sites, after any changes", () => {
