@@ -20,6 +20,7 @@ export function openLog({ form, write, now }: LogOptions): Log {
   const line = form === "json" ? jsonLine : prettyLine;
   const recent = new Map<string, { second: number; count: number }>();
   return {
+    debug: false,
     event(level, event, fields) {
       if (level === "debug") return;
       const ms = now();

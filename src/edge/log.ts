@@ -1,5 +1,7 @@
 /** Where events of the data plane go. `fields` never hold payload; names of sites only as the log allows them. */
 export interface Log {
+  /** False: events of level debug go nowhere, so that those which a stranger can cause need not be made. */
+  readonly debug?: boolean;
   event(level: LogLevel, event: string, fields: LogFields): void;
 }
 

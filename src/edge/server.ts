@@ -174,7 +174,9 @@ export class EdgeServer implements SessionHost {
 
   #refuse(socket: Socket, limit: RefusingLimit): SocketEvents {
     this.counters.refuse(limit);
-    this.log.event("debug", "connection refused", { limit, peer: socket.remoteAddress });
+    if (this.log.debug !== false) {
+      this.log.event("debug", "connection refused", { limit, peer: socket.remoteAddress });
+    }
     socket.terminate();
     return NO_EVENTS;
   }

@@ -482,12 +482,14 @@ export class Session implements SocketEvents, Output, Timed {
     const { counters, log } = this.#host;
     const ech = this.#connection?.ech;
     counters.error(error, ech);
-    log.event("debug", this.#phase < Phase.Fresh ? "handshake failed" : "connection failed", {
-      peer: this.#socket.remoteAddress,
-      err: error.reason,
-      alert: error.alert,
-      ech: ech?.outcome,
-    });
+    if (log.debug !== false) {
+      log.event("debug", this.#phase < Phase.Fresh ? "handshake failed" : "connection failed", {
+        peer: this.#socket.remoteAddress,
+        err: error.reason,
+        alert: error.alert,
+        ech: ech?.outcome,
+      });
+    }
     const peersFault = error.alert !== undefined && error.alert !== "internal_error";
     if (this.#phase < Phase.Fresh) this.#handshakeOver("failed", peersFault);
     if (error.reason === "received alert") this.#close();
