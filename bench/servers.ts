@@ -125,6 +125,7 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
   await writeFile(`${base}.toml`, configuration(setup));
   const files = ["--config", `${base}.toml`, "--data", `${base}-data`];
   const ready = `${base}.json`;
+  await rm(ready, { force: true }); // an earlier round's
   const command = [...commandOf(subject), ...files, "--ready-file", ready, ...WHERE];
   const program = start(SERVER_CORE, command, ROOT_FOLDER);
   const facts = await whenReady(ready, program);
