@@ -45,16 +45,16 @@ test("A ready file that cannot be put in place leaves nothing behind", async () 
 test("policy 1.9: the data folder is the given one, SOTTO_DATA, XDG's, the home's, the working one", () => {
   const all = { SOTTO_DATA: "s", XDG_DATA_HOME: "/xdg", HOME: "/home/me" };
   const path = (given: string | undefined, environment: Record<string, string>) =>
-    findDataFolder(given, environment, "/work").path;
-  expect(path("d", all)).toBe("/work/d");
-  expect(path(undefined, all)).toBe("/work/s");
+    findDataFolder(given, environment, "/srv").path;
+  expect(path("d", all)).toBe("/srv/d");
+  expect(path(undefined, all)).toBe("/srv/s");
   expect(path(undefined, { ...all, SOTTO_DATA: "" })).toBe("/xdg/sotto");
   expect(path(undefined, { XDG_DATA_HOME: "relative", HOME: "/home/me" })).toBe(
     "/home/me/.local/share/sotto",
   );
-  const last = findDataFolder(undefined, {}, "/work");
-  expect(last.path).toBe("/work/sotto-data");
-  expect(last.warning).toContain("/work/sotto-data");
+  const last = findDataFolder(undefined, {}, "/srv");
+  expect(last.path).toBe("/srv/sotto-data");
+  expect(last.warning).toContain("/srv/sotto-data");
 });
 
 test("policy 1.9: in a container a data folder that is no volume is warned of", () => {
