@@ -65,7 +65,8 @@ function checkEch(table: Document["ech"], report: Report): EchOptions {
     );
   }
   const strictOuterSni = table?.strict_outer_sni ?? DEFAULT_CONFIG.ech.strictOuterSni;
-  return { enabled, publicName, strictOuterSni };
+  const greaseHelloRetry = table?.grease_hello_retry ?? DEFAULT_CONFIG.ech.greaseHelloRetry;
+  return { enabled, publicName, strictOuterSni, greaseHelloRetry };
 }
 
 /** What a site wishes of ECH has to fit what ECH is. */

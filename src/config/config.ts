@@ -37,6 +37,8 @@ export interface EchOptions {
   readonly publicName: string;
   /** policy §8.2. */
   readonly strictOuterSni: boolean;
+  /** ech-server §6: makes a rejected offer look like an accepted one where an HRR is sent. Some old clients err on it. */
+  readonly greaseHelloRetry: boolean;
 }
 
 export interface SiteOptions {
@@ -94,7 +96,12 @@ export const DEFAULT_CONFIG: Config = {
   user: undefined,
   defaultSni: undefined,
   fallbackSni: undefined,
-  ech: { enabled: true, publicName: DEFAULT_PUBLIC_NAME, strictOuterSni: false },
+  ech: {
+    enabled: true,
+    publicName: DEFAULT_PUBLIC_NAME,
+    strictOuterSni: false,
+    greaseHelloRetry: false,
+  },
   sites: [DEFAULT_SITE],
   installTrust: true,
   limits: {},

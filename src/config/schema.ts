@@ -109,6 +109,10 @@ const ech = z.strictObject({
     "Refuse an accepted ECH whose outer name is not the public name. Default: false.",
     yesOrNo(),
   ),
+  grease_hello_retry: about(
+    "Make HelloRetryRequests look alike whether ECH was accepted or not; old NSS errs on it. Default: false.",
+    yesOrNo(),
+  ),
 }, "a table that begins with [ech]");
 
 const limits = z.record(

@@ -104,11 +104,11 @@ export class SnapshotBuilder {
     const managed: SiteCredential[] = [];
     const warnings: string[] = [];
     const changes: SiteChange[] = [];
-    let longestChain = 0;
+    let longestFlight = 0;
     for (const [key, built] of after) {
       managed.push(...built.managed);
       warnings.push(...built.warnings);
-      longestChain = Math.max(longestChain, built.chainLength);
+      longestFlight = Math.max(longestFlight, built.flightLength);
       const old = before.get(key);
       if (old !== built) changes.push(...changesBetween(old?.sites ?? [], built.sites));
       if (pace.isOver) await pace.rest();
@@ -119,7 +119,7 @@ export class SnapshotBuilder {
     }
     const known = new Set(this.#built?.warnings);
     const built = {
-      snapshot: this.#snapshot(config, this.#server(wish, longestChain), changes),
+      snapshot: this.#snapshot(config, this.#server(wish, longestFlight), changes),
       warnings,
       news: warnings.filter((warning) => !known.has(warning)),
       managed,
@@ -146,9 +146,9 @@ export class SnapshotBuilder {
   }
 
   /** The same object where nothing has changed. */
-  #server(wish: SnapshotWish, longestChain: number): ServerConfig {
+  #server(wish: SnapshotWish, longestFlight: number): ServerConfig {
     const { config, ech, tickets } = wish;
-    const padding = config.ech.enabled ? flightPadding(longestChain) : 0;
+    const padding = config.ech.enabled ? flightPadding(longestFlight) : 0;
     const last = this.#built?.snapshot.server;
     const isSame = last?.ech === ech && last?.tickets === tickets &&
       last?.flightPadding === padding && this.#wish?.config === config;
@@ -206,13 +206,13 @@ function changesBetween(before: readonly Site[], after: readonly Site[]): SiteCh
 
 /**
  * One size for the encrypted flight of every site, so that it does not tell which one it is (ech-server §10): room for
- * the longest chain and signature, in steps of 1 KiB.
+ * the longest chain, CertificateRequest and signature, in steps of 1 KiB.
  */
-function flightPadding(longestChain: number): number {
-  return Math.ceil((longestChain + REST_OF_FLIGHT) / 1024) * 1024;
+function flightPadding(longestFlight: number): number {
+  return Math.ceil((longestFlight + REST_OF_FLIGHT) / 1024) * 1024;
 }
 
-/** EncryptedExtensions, the headers, CertificateVerify of a 4096-bit RSA key, Finished. */
+/** EncryptedExtensions, the headers, CertificateVerify of a 4096-bit RSA key, Finished; the rest is rounding. */
 const REST_OF_FLIGHT = 700;
 
 export interface ServerParts extends Omit<BuilderParts, "localCa"> {
@@ -234,7 +234,7 @@ export function serverConfig(parts: ServerParts, flightPadding: number): ServerC
     ...certificateCompression(),
     readCertificate: readLeafKey,
     strictOuterSni: config.ech.strictOuterSni,
-    greaseHelloRetry: true,
+    greaseHelloRetry: config.ech.greaseHelloRetry,
     keepExporterSecret: false,
     keyLog,
   };

@@ -47,8 +47,8 @@ export interface BuiltSite {
   readonly isUpToDate: boolean;
   /** From then on a certificate has expired that had not: another one may be the better. */
   readonly orderedUntilMs: number;
-  /** Of the longest chain, in a Certificate message. */
-  readonly chainLength: number;
+  /** Of what differs from site to site: the longest chain in a Certificate message, and the CertificateRequest. */
+  readonly flightLength: number;
 }
 
 export interface SiteWish {
@@ -116,7 +116,7 @@ export async function buildSite(
     isUpToDate: read.isUpToDate,
     warnings: read.warnings,
     orderedUntilMs: Math.min(...ends),
-    chainLength: Math.max(0, ...all.map(chainLength)),
+    flightLength: Math.max(0, ...all.map(chainLength)) + requestLength(clientAuth),
   };
 }
 
@@ -192,6 +192,12 @@ function policyId(clientAuth: ClientAuth | undefined): number {
 
 function chainLength({ chain }: SiteConfig["credentials"][number]): number {
   return chain.reduce((total, certificate) => total + certificate.length + ENTRY_OVERHEAD, 0);
+}
+
+/** A CertificateRequest: its fixed part, and the names of the CAs it lists (RFC 9846 §4.4.2). */
+function requestLength(clientAuth: SiteConfig["clientAuth"]): number {
+  if (clientAuth === undefined) return 0;
+  return clientAuth.authorities.reduce((total, name) => total + 2 + name.length, 64);
 }
 
 /** Length and extensions of a CertificateEntry. */

@@ -48,7 +48,12 @@ client_auth = { mode = "request" }
   expect(config).toEqual({
     ...DEFAULT_CONFIG,
     file: FILE,
-    ech: { enabled: true, publicName: "cloud.example.net", strictOuterSni: false },
+    ech: {
+      enabled: true,
+      publicName: "cloud.example.net",
+      strictOuterSni: false,
+      greaseHelloRetry: false,
+    },
     sites: [
       {
         names: ["example.com", "*.example.com"],

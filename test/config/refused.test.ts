@@ -125,7 +125,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "an unknown key of [ech]",
     `[ech]\npublicname = "a.example"`,
-    '2:1: ech: unknown key "publicname", accepted: public_name, enabled, strict_outer_sni; did you mean "public_name"?',
+    '2:1: ech: unknown key "publicname", accepted: public_name, enabled, strict_outer_sni, grease_hello_retry; did you mean "public_name"?',
   ],
   [
     "strict_outer_sni as a number",

@@ -22,6 +22,7 @@ fallback_sni = "x.b.example"
 install_trust = false
 [ech]
 strict_outer_sni = true
+grease_hello_retry = true
 [limits]
 connectTimeoutMs = 100
 [[site]]
@@ -40,7 +41,7 @@ names = ["a.example", "*.b.example"]
     defaultSni: "a.example",
     fallbackSni: "x.b.example",
     installTrust: false,
-    ech: { ...DEFAULT_CONFIG.ech, strictOuterSni: true },
+    ech: { ...DEFAULT_CONFIG.ech, strictOuterSni: true, greaseHelloRetry: true },
     limits: { connectTimeoutMs: 100 },
     sites: [{ ...DEFAULT_CONFIG.sites[0], names: ["a.example", "*.b.example"] }],
   });
