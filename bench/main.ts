@@ -12,6 +12,7 @@ import { measureCore } from "./core.ts";
 import * as crypto from "./crypto.bench.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { type HandshakeResult, measureHandshakes } from "./handshake.ts";
+import { type ForwardResult, forwardTable, measureForward } from "./forward.ts";
 import { type IdleResult, measureIdle } from "./idle.ts";
 import { measureCases } from "./micro.ts";
 import { type BenchOptions, parseOptions, USAGE, UsageError } from "./options.ts";
@@ -22,6 +23,7 @@ import {
   comparison,
   cryptoFigures,
   type Figure,
+  forwardFigures,
   handshakeFigures,
   handshakeTable,
   idleFigures,
@@ -29,8 +31,10 @@ import {
   microFigures,
   microTable,
   readReport,
+  trieFigures,
   writeReport,
 } from "./report.ts";
+import * as trie from "./trie.bench.ts";
 import { installedRuntimes, makeSetup, reference, removeSetup } from "./servers.ts";
 
 async function main(options: BenchOptions): Promise<void> {
@@ -60,6 +64,13 @@ async function measure(options: BenchOptions): Promise<Figure[]> {
       const results = measureCases(cases, options.rounds);
       console.log(microTable(results));
       return microFigures(results);
+    }
+    case "forward":
+      return await measureForwarding(options);
+    case "trie": {
+      const rows = await trie.run(1_000_000, options.rounds);
+      console.log(trie.table(rows));
+      return trieFigures(rows);
     }
     case "core": {
       const results = await measureCore(options.rounds, options.connections);
@@ -103,6 +114,17 @@ async function withServers(options: BenchOptions): Promise<Figure[]> {
   if (options.bench === "handshake") return handshakeFigures(handshakes);
   console.log(`\n${idleTable(idle)}`);
   return idleFigures(idle);
+}
+
+async function measureForwarding({ rounds }: BenchOptions): Promise<Figure[]> {
+  const setup = await makeSetup();
+  try {
+    const results: ForwardResult[] = await measureForward(rounds, setup, progress);
+    console.log(forwardTable(results));
+    return forwardFigures(results);
+  } finally {
+    await removeSetup(setup);
+  }
 }
 
 function printEnvironment({ machine, versions, loadBefore, commit }: Environment): void {

@@ -4,7 +4,16 @@
  */
 import { parseArgs } from "node:util";
 
-export const BENCHES = ["handshake", "idle", "core", "crypto", "parse", "record"] as const;
+export const BENCHES = [
+  "handshake",
+  "idle",
+  "forward",
+  "core",
+  "crypto",
+  "parse",
+  "record",
+  "trie",
+] as const;
 export type BenchName = (typeof BENCHES)[number];
 
 export const RUNTIMES = ["bun", "deno", "node"] as const;
@@ -41,15 +50,17 @@ export const USAGE = `npm run bench -- BENCH [options]
 
   handshake   CPU of the server per connection, beside the runtime's own TLS server
   idle        memory of the server per idle connection, beside the same
+  forward     CPU of \`forward\` on Bun, beside haproxy; wants nginx, haproxy and h2load
 
 and on the runtime that runs the bench:
   core        handshakes without sockets
   crypto      each primitive with each provider
   parse       ClientHello, ECH's inner hello
   record      sealing and opening records
+  trie        1,000,000 names, beside a Map
 
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
-  --rounds N           rounds (default: handshake 12, idle 3, others 9)
+  --rounds N           rounds (default: handshake 12, idle 3, forward 30, trie 7, others 9)
   --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
   --warm-up N          connections per server beforehand (handshake 10000, idle 1500)
   --concurrency N      connections at a time (default 1)
@@ -64,10 +75,12 @@ and on the runtime that runs the bench:
 const DEFAULT_ROUNDS: Record<BenchName, number> = {
   handshake: 12,
   idle: 3,
+  forward: 30,
   core: 9,
   crypto: 1,
   parse: 9,
   record: 9,
+  trie: 7,
 };
 
 /** @throws {UsageError} */

@@ -6,16 +6,19 @@ import { readFileSync, writeFileSync } from "node:fs";
 
 import type { Row as CryptoRow } from "./crypto.bench.ts";
 import type { Environment } from "./environment.ts";
+import type { ForwardResult } from "./forward.ts";
 import type { HandshakeResult } from "./handshake.ts";
 import type { IdleResult } from "./idle.ts";
 import type { MicroResult } from "./micro.ts";
 import type { BenchName } from "./options.ts";
 import type { Estimate } from "./statistics.ts";
+import type { Row as TrieRow } from "./trie.bench.ts";
 
 /** One measured value, by a name that stays the same from run to run. */
 export interface Figure {
   readonly id: string;
-  readonly unit: "µs" | "ratio" | "kB" | "CPU s/GB";
+  /** As the table has it: "µs", "ratio", "kB", "CPU s/GB" … */
+  readonly unit: string;
   readonly estimate: Estimate;
   /** Where the issue asks for one. */
   readonly target?: { readonly most: number; readonly isMet: boolean };
@@ -95,6 +98,25 @@ export function cryptoFigures(rows: readonly CryptoRow[]): Figure[] {
       estimate: { median: value, low: value, high: value, rounds: 1 },
     }))
   );
+}
+
+export function trieFigures(rows: readonly TrieRow[]): Figure[] {
+  return rows.flatMap(({ what, unit, trie, map }) =>
+    Object.entries({ trie, Map: map }).flatMap(([name, value]): Figure[] =>
+      value === undefined ? [] : [{
+        id: `${what}: ${name}`,
+        unit,
+        estimate: { median: value, low: value, high: value, rounds: 1 },
+      }]
+    )
+  );
+}
+
+export function forwardFigures(results: readonly ForwardResult[]): Figure[] {
+  return results.flatMap(({ load, unit, ours, haproxy }): Figure[] => [
+    { id: `${load}: sotto`, unit, estimate: ours },
+    { id: `${load}: haproxy`, unit, estimate: haproxy },
+  ]);
 }
 
 export function handshakeTable(results: readonly HandshakeResult[], native: string): string {

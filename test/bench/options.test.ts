@@ -54,7 +54,7 @@ test("What is wrong is said with what is accepted", () => {
     }
     return "";
   };
-  expect(message()).toContain("handshake, idle, core, crypto, parse, record");
+  expect(message()).toContain("handshake, idle, forward, core, crypto, parse, record, trie");
   expect(message("handshakes")).toContain("given: handshakes");
   expect(message("idle", "record")).toContain("given: idle record");
   expect(message("idle", "--runtime", "bun,nod")).toBe(
