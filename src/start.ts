@@ -17,6 +17,7 @@ import { SnapshotFile } from "./control/snapshot-file.ts";
 import { openFileStorage } from "./control/storage/files.ts";
 import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
+import { warmUp } from "./crypto/warm-up.ts";
 import { BindError, type BindWish } from "./edge/bind.ts";
 import type { App } from "./edge/handlers/app.ts";
 import type { Log } from "./edge/log.ts";
@@ -119,6 +120,7 @@ export async function start(options: StartOptions): Promise<Running> {
   });
   await handlers.prepare(config);
   handlers.keep(config);
+  warmUp(crypto);
 
   const edge = new EdgeServer({
     runtime,
