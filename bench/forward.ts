@@ -12,6 +12,7 @@ import { truncate, writeFile } from "node:fs/promises";
 import net from "node:net";
 import { join } from "node:path";
 
+import { freePort } from "../test/support/free-port.ts";
 import {
   makeSetup,
   NAME,
@@ -275,14 +276,6 @@ function takesConnections(port: number): Promise<boolean> {
     });
     socket.once("error", () => resolve(false));
   });
-}
-
-async function freePort(): Promise<number> {
-  const server = net.createServer();
-  await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
-  const { port } = server.address() as net.AddressInfo;
-  await new Promise<void>((resolve) => server.close(() => resolve()));
-  return port;
 }
 
 if (import.meta.main) {

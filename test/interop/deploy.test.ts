@@ -9,7 +9,6 @@ import {
   rmSync,
   writeFileSync,
 } from "node:fs";
-import { type AddressInfo, createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
@@ -17,6 +16,7 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import type { Ready } from "../../src/cli/ready-file.ts";
+import { freePort } from "../support/free-port.ts";
 import { must, words } from "./support/run.ts";
 import { PROJECT, SERVER } from "./support/server.ts";
 
@@ -126,15 +126,6 @@ async function startUnit(port: number, name: string) {
   }
   const ready = JSON.parse(readFileSync(readyFile, "utf8")) as Ready;
   return { child, ended, said: () => said, ready };
-}
-
-function freePort(): Promise<number> {
-  return new Promise((resolve) => {
-    const server = createServer().listen(0, "127.0.0.1", () => {
-      const { port } = server.address() as AddressInfo;
-      server.close(() => resolve(port));
-    });
-  });
 }
 
 test("The units differ in how they start, and in nothing else", () => {

@@ -10,14 +10,9 @@ import { setTimeout as delay } from "node:timers/promises";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import { encodeProxyV2 } from "../../src/edge/proxy-protocol.ts";
+import { freePort } from "../support/free-port.ts";
 import { interopCertificates } from "./support/fixtures.ts";
-import {
-  freePort,
-  type Peer,
-  startHaproxy,
-  startNginx,
-  startOpensslServer,
-} from "./support/peers.ts";
+import { type Peer, startHaproxy, startNginx, startOpensslServer } from "./support/peers.ts";
 import { must, run, words } from "./support/run.ts";
 import { type RunningServer, SERVER, startServer } from "./support/server.ts";
 import { go } from "./support/tools.ts";
