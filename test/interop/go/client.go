@@ -1,6 +1,8 @@
 package main
 
 import (
+	"crypto/ecdh"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
@@ -23,6 +25,7 @@ type client struct {
 	groups string
 	alpn   string
 	resume bool
+	anyone bool
 	wait   time.Duration
 
 	roots *x509.CertPool
@@ -40,6 +43,7 @@ func (c *client) flags(set *flag.FlagSet) {
 	set.StringVar(&c.groups, "groups", "", "groups to offer, by comma: X25519MLKEM768, X25519, P256, P384, P521")
 	set.StringVar(&c.alpn, "alpn", "http/1.1", "protocols to offer, by comma; empty: none")
 	set.BoolVar(&c.resume, "resume", false, "keep tickets, and offer them under any name")
+	set.BoolVar(&c.anyone, "skip-chain", false, "do not look whose the certificate is; its signature is verified all the same")
 	set.DurationVar(&c.wait, "wait", 20*time.Second, "deadline of each connection")
 }
 
@@ -95,7 +99,23 @@ func (c *client) config(name string) *tls.Config {
 		CurvePreferences:               c.curves,
 		ClientSessionCache:             c.sessions,
 		EncryptedClientHelloConfigList: c.configList,
+		InsecureSkipVerify:             c.anyone,
 	}
+}
+
+// Exchanges the public key of the first config for another one: what a client has whose config has been forgotten.
+func (c *client) makeStale() error {
+	// ECHConfigList length (2), version (2), length (2), config_id, kem_id (2), length of the key (2), key
+	const keyAt = 11
+	if len(c.configList) < keyAt+32 || c.configList[keyAt-1] != 32 {
+		return fmt.Errorf("-stale wants -ech with an X25519 key")
+	}
+	other, err := ecdh.X25519().GenerateKey(rand.Reader)
+	if err != nil {
+		return err
+	}
+	copy(c.configList[keyAt:], other.PublicKey().Bytes())
+	return nil
 }
 
 // Connects and shakes hands.

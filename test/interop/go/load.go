@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"syscall"
 	"time"
 )
 
@@ -16,6 +17,7 @@ type loadResult struct {
 	Resumed     int            `json:"resumed"`
 	ECHAccepted int            `json:"echAccepted"`
 	Rejected    int            `json:"rejected"`
+	WithRetry   int            `json:"withRetry"`
 	Failed      int            `json:"failed"`
 	Errors      map[string]int `json:"errors"`
 	Seconds     float64        `json:"seconds"`
@@ -24,13 +26,15 @@ type loadResult struct {
 	P90Micros   int64          `json:"p90Micros"`
 	P99Micros   int64          `json:"p99Micros"`
 	MaxMicros   int64          `json:"maxMicros"`
+	CPUSeconds  float64        `json:"cpuSeconds"` // of this program
 }
 
 // Handshakes, as many as -n says or for as long as -seconds says.
 //
 // With -resume all but the first, which is not counted, offer the ticket of the first; with -renew too, each offers the
 // newest, for servers that take a ticket once (it comes with the reply, so that wants -get). With -unknown-id the config_id of
-// -ech is exchanged for one that the server does not hold: such a connection ends in a rejection, which counts as ok.
+// -ech is exchanged for one that the server does not hold, with -stale its public key: such connections end in a rejection,
+// which counts as ok.
 func load(set *flag.FlagSet, args []string) error {
 	var c client
 	c.flags(set)
@@ -41,6 +45,7 @@ func load(set *flag.FlagSet, args []string) error {
 	withGet := set.Bool("get", false, "make a request over each, and time that too")
 	renew := set.Bool("renew", false, "with -resume: offer the newest ticket each time")
 	unknownID := set.Bool("unknown-id", false, "name a config_id that the server does not hold")
+	stale := set.Bool("stale", false, "encrypt to another key under the same config_id")
 	if err := c.parse(set, args); err != nil {
 		return err
 	}
@@ -56,6 +61,11 @@ func load(set *flag.FlagSet, args []string) error {
 		}
 		// ECHConfigList length (2), version (2), length (2), config_id
 		c.configList[6] ^= 0xff
+	}
+	if *stale {
+		if err := c.makeStale(); err != nil {
+			return err
+		}
 	}
 	if c.resume {
 		if _, err := c.get(c.name, "/", false); err != nil {
@@ -79,8 +89,11 @@ func load(set *flag.FlagSet, args []string) error {
 		rejected := errors.As(err, &rejection)
 		if rejected {
 			result.Rejected++
+			if rejection.RetryConfigList != nil {
+				result.WithRetry++
+			}
 		}
-		if err != nil && !(rejected && *unknownID) {
+		if err != nil && !(rejected && (*unknownID || *stale)) {
 			result.Failed++
 			result.Errors[err.Error()]++
 			return
@@ -131,6 +144,7 @@ func load(set *flag.FlagSet, args []string) error {
 		result.P99Micros = micros[n*99/100]
 		result.MaxMicros = micros[n-1]
 	}
+	result.CPUSeconds = cpuSeconds()
 	printJSON(result)
 	return nil
 }
@@ -155,3 +169,12 @@ func (c *client) once(withGet bool) (tls.ConnectionState, error) {
 type frozen struct{ tls.ClientSessionCache }
 
 func (frozen) Put(string, *tls.ClientSessionState) {}
+
+// What this program has used so far, user and system.
+func cpuSeconds() float64 {
+	var usage syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &usage); err != nil {
+		return 0
+	}
+	return time.Duration(usage.Utime.Nano() + usage.Stime.Nano()).Seconds()
+}

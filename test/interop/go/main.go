@@ -3,6 +3,9 @@
 //	get    requests, one connection each: ECH, retry, resumption, groups
 //	echo   10 MB there and back, compared by hash
 //	load   handshakes, counted and timed
+//	offer  handshakes that begin when they are due, whether or not the server keeps up
+//	bulk   many bytes over one connection, down or up
+//	soak   a mixture of all kinds of connections, faults among them, each accounted for
 //	hold   idle connections
 //	flood  what an attacker does: malformed hellos, silence, connections that stop half-way
 package main
@@ -19,11 +22,14 @@ func main() {
 		"get":   get,
 		"echo":  echo,
 		"load":  load,
+		"offer": offer,
+		"bulk":  bulk,
+		"soak":  soak,
 		"hold":  hold,
 		"flood": flood,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fail(fmt.Errorf("want a subcommand: get, echo, load, hold or flood"))
+		fail(fmt.Errorf("want a subcommand: get, echo, load, offer, bulk, soak, hold or flood"))
 	}
 	name := os.Args[1]
 	if err := commands[name](flag.NewFlagSet(name, flag.ExitOnError), os.Args[2:]); err != nil {

@@ -1,0 +1,3 @@
+module sotto/bench/peers/go
+
+go 1.26
