@@ -5,6 +5,7 @@
 import { isIP } from "node:net";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
+import { MAX_WORKERS } from "../config/config.ts";
 import { didYouMean } from "../config/nearest.ts";
 
 export type Command =
@@ -44,6 +45,8 @@ export interface RunArguments extends CommonArguments {
   readonly readyFile: string | undefined;
   readonly log: "pretty" | "json" | undefined;
   readonly keyLog: string | undefined;
+  /** Processes that serve; undefined: what the configuration says. */
+  readonly workers: number | "auto" | undefined;
   /** Follow the one that serves there now. */
   readonly takeover: boolean;
 }
@@ -84,6 +87,7 @@ and for run:
   --listen ADDRESS     an IP address to listen on; may be repeated
   --https-port N       0 takes a free one (default: 443)
   --http-port N        0 takes a free one (default: 80)
+  --workers N|auto     processes that serve on one port; auto: one for each core (default: 1)
   --ready-file FILE    written once it serves: addresses, root certificate, ECH, sites, in JSON
   --log pretty|json    form of the log (default: pretty on a terminal)
   --takeover           follow the sotto that serves there from the same data folder, without losing a connection
@@ -108,6 +112,7 @@ const run = {
   log: { type: "string" },
   "key-log": { type: "string" },
   takeover: { type: "boolean" },
+  workers: { type: "string" },
 } as const satisfies ParseArgsConfig["options"];
 
 const validate = { ...common, limits: { type: "boolean" } } as const;
@@ -220,6 +225,7 @@ function runArguments(values: ReturnType<typeof parse<typeof run>>): RunArgument
     log,
     keyLog: given("key-log", values["key-log"]),
     takeover: values.takeover ?? false,
+    workers: workers(values.workers),
   };
 }
 
@@ -256,6 +262,18 @@ function port(option: string, text: string | undefined): number | undefined {
   const value = /^\d{1,5}$/.test(text) ? Number(text) : NaN;
   if (!(value <= 65535)) {
     throw new UsageError(`--${option} ${JSON.stringify(text)} is no port, accepted: 0 to 65535`);
+  }
+  return value;
+}
+
+function workers(text: string | undefined): number | "auto" | undefined {
+  if (text === undefined || text === "auto") return text;
+  const value = /^\d{1,3}$/.test(text) ? Number(text) : NaN;
+  if (!(value >= 1 && value <= MAX_WORKERS)) {
+    throw new UsageError(
+      `--workers ${JSON.stringify(text)} is no number of processes, ` +
+        `accepted: 1 to ${MAX_WORKERS}, or auto`,
+    );
   }
   return value;
 }

@@ -46,6 +46,7 @@ export function check(
     fallbackSni: checkNamed(document.fallback_sni, "fallback_sni", served, report),
     ech,
     sites: served,
+    workers: document.workers ?? DEFAULT_CONFIG.workers,
     installTrust: document.install_trust ?? DEFAULT_CONFIG.installTrust,
     limits,
     warnings: lint(ech, sites),

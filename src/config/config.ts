@@ -23,6 +23,8 @@ export interface Config {
   readonly fallbackSni: string | undefined;
   readonly ech: EchOptions;
   readonly sites: readonly SiteOptions[];
+  /** Processes that serve; "auto": one for each core. */
+  readonly workers: number | "auto";
   /** On a terminal, try once to have this machine trust the local CA's root. */
   readonly installTrust: boolean;
   /** Limits that the file raises or lowers, by the names that `validate --limits` prints. */
@@ -70,6 +72,9 @@ export interface ClientAuthOptions {
   readonly ca: readonly string[];
 }
 
+/** More processes than any machine has cores for are a mistake. */
+export const MAX_WORKERS = 256;
+
 /** policy §5: the best first. */
 export const DEFAULT_GROUPS = [0x11ec, 0x001d, 0x0017, 0x0018] as const satisfies NamedGroup[];
 
@@ -103,6 +108,7 @@ export const DEFAULT_CONFIG: Config = {
     greaseHelloRetry: false,
   },
   sites: [DEFAULT_SITE],
+  workers: 1,
   installTrust: true,
   limits: {},
   warnings: [],

@@ -8,6 +8,8 @@
  */
 import * as z from "zod/mini";
 
+import { MAX_WORKERS } from "./config.ts";
+
 const listOfTexts = (accepted: string) => z.array(z.string("text in quotes"), accepted);
 const textOrList = (accepted: string) =>
   z.union([z.string(), z.array(z.string())], `${accepted}, or a list of those`);
@@ -123,6 +125,12 @@ const limits = z.record(
 
 export const autoHttpsModes = ["on", "no_redirects"] as const;
 
+const workers = () => {
+  const accepted = `a number from 1 to ${MAX_WORKERS} without quotes, or "auto"`;
+  const number = z.int().check(z.minimum(1), z.maximum(MAX_WORKERS));
+  return z.optional(z.union([number, z.literal("auto")], accepted));
+};
+
 export const schema = z.strictObject({
   listen: about(
     "IP addresses to listen on. Default: all.",
@@ -141,6 +149,10 @@ export const schema = z.strictObject({
   user: about(
     "Who to be once the ports are bound; for a start as root.",
     text('the name of a user in quotes, as in "sotto"'),
+  ),
+  workers: about(
+    'Processes that serve on one port; "auto": one for each core. Default: 1.',
+    workers(),
   ),
   default_sni: about("The name to serve where a hello has none.", hostName()),
   fallback_sni: about("The name to serve where a hello has an unknown one.", hostName()),
