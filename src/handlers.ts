@@ -8,6 +8,7 @@ import { SYSTEM_CLOCK } from "./edge/deadlines.ts";
 import { type App, AppHandler } from "./edge/handlers/app.ts";
 import { ForwardHandler } from "./edge/handlers/forward.ts";
 import type { Handler } from "./edge/handlers/handler.ts";
+import { RedirectHandler } from "./edge/handlers/redirect.ts";
 import { RespondHandler } from "./edge/handlers/respond.ts";
 import type { Log } from "./edge/log.ts";
 import type { PassOn } from "./edge/session-host.ts";
@@ -59,6 +60,8 @@ export class SiteHandlers {
     switch (handler.kind) {
       case "respond":
         return new RespondHandler(handler.text);
+      case "redirect":
+        return new RedirectHandler(handler);
       case "app":
         return this.#apps.get(handler.app)!;
       case "forward":

@@ -11,18 +11,34 @@ export interface LogOptions {
   readonly now: () => number;
 }
 
-/**
- * A log that no peer can flood: of each event only so many a second are written, the others are counted.
- *
- * Events of level debug are left out.
- */
-export function openLog({ form, write, now }: LogOptions): Log {
+/** What the configuration says of the log. */
+export interface LogSettings {
+  readonly logLevel: LogLevel;
+  readonly logNames: boolean;
+}
+
+export interface AdjustableLog extends Log {
+  /** From now on. Before: level info, and no hidden names. */
+  adjust(settings: LogSettings): void;
+}
+
+/** A log that no peer can flood: of each event only so many a second are written, the others are counted. */
+export function openLog({ form, write, now }: LogOptions): AdjustableLog {
   const line = form === "json" ? jsonLine : prettyLine;
   const recent = new Map<string, { second: number; count: number }>();
+  let settings: LogSettings = { logLevel: "info", logNames: false };
   return {
-    debug: false,
+    get debug() {
+      return settings.logLevel === "debug";
+    },
+    get names() {
+      return settings.logNames;
+    },
+    adjust(next) {
+      settings = { logLevel: next.logLevel, logNames: next.logNames };
+    },
     event(level, event, fields) {
-      if (level === "debug") return;
+      if (RANKS[level] < RANKS[settings.logLevel]) return;
       const ms = now();
       const second = Math.floor(ms / 1000);
       let seen = recent.get(event);
@@ -39,6 +55,7 @@ export function openLog({ form, write, now }: LogOptions): Log {
 }
 
 const MAX_PER_SECOND = 20;
+const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 function jsonLine(ms: number, level: LogLevel, event: string, fields: LogFields): string {
   return JSON.stringify({ ts: new Date(ms).toISOString(), level, event, ...fields }) + "\n";

@@ -56,6 +56,8 @@ function describeHandler(handler: HandlerSpec): string {
   switch (handler.kind) {
     case "respond":
       return "a text";
+    case "redirect":
+      return `sends to ${handler.to}`;
     case "app":
       return handler.app === "welcome" ? "a page about your connection" : `the app ${handler.app}`;
     case "forward":

@@ -24,6 +24,7 @@ export async function run(args: RunArguments): Promise<void> {
   const form = args.log ?? (process.stderr.isTTY ? "pretty" : "json");
   const write = (text: string) => void process.stderr.write(text);
   const log = openLog({ form, write, now: Date.now });
+  log.adjust(config);
   // What an earlier run left says nothing of this one.
   if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
 
@@ -52,7 +53,10 @@ export async function run(args: RunArguments): Promise<void> {
   reloader = new Reloader({
     config,
     load: () => configFor(args),
-    reload: (next) => running.reload(next),
+    async reload(next) {
+      await running.reload(next);
+      log.adjust(next);
+    },
     needsRestart: (next, before) =>
       JSON.stringify(ports(args, next)) !== JSON.stringify(ports(args, before)),
     log,

@@ -5,33 +5,61 @@
 import { resolve } from "node:path";
 
 import type { UpstreamAddress } from "../snapshot/forward-spec.ts";
-import type { HandlerSpec } from "../snapshot/snapshot.ts";
+import type { HandlerSpec, HostRules, RedirectSpec } from "../snapshot/snapshot.ts";
 import { NamedGroup } from "../tls/wire/code-points.ts";
-import { canonicalIp, qualifyName } from "../x509/names.ts";
-import type { CertificateFiles, ClientAuthOptions, SiteOptions } from "./config.ts";
+import { canonicalHost, canonicalIp, qualifyName } from "../x509/names.ts";
+import { type AutoHttps, automationOf, checkSkipped, readAutoHttps } from "./auto-https.ts";
+import type {
+  AutomationOptions,
+  CertificateFiles,
+  ClientAuthOptions,
+  SiteOptions,
+} from "./config.ts";
 import { DEFAULT_GROUPS, DEFAULT_SITE } from "./config.ts";
 import { type ConfigPath, pathText, type Report } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
 import type { SiteTable } from "./schema.ts";
 import { parseDuration, parseUpstream } from "./upstream.ts";
 
-/**
- * @param at where the table stands
- * @param folder what relative paths are relative to
- * @param owners where each name seen so far stands; its names are added
- */
+/** What stands around a site. */
+export interface Surroundings {
+  /** What relative paths are relative to. */
+  readonly folder: string;
+  /** Where each name seen so far stands; the site's are added. */
+  readonly owners: Map<string, ConfigPath>;
+  readonly autoHttps: AutoHttps;
+  /** policy §8.5. */
+  readonly sniHost: "match" | "covered" | "any";
+}
+
+/** @param at where the table stands */
 export function checkSite(
   table: SiteTable,
   at: ConfigPath,
-  folder: string,
-  owners: Map<string, ConfigPath>,
+  { folder, owners, autoHttps, sniHost }: Surroundings,
   report: Report,
 ): SiteOptions {
   const handler = checkHandler(table, at, report);
+  const names = checkNames(table.names, [...at, "names"], owners, report);
+  const certificates = checkCertificates(table, at, folder, report);
+  checkSkipped(table.auto_https, [...at, "auto_https"], names, report);
+  const { noRedirects, ...automation } = automationOf(
+    readAutoHttps(table.auto_https, autoHttps),
+    names,
+  );
+  if (certificates.length === 0 && handler.kind !== "passthrough") {
+    checkIssued(table, at, automation, report);
+  }
+  if (table.ech === false && table.require_ech === true) {
+    report([...at, "require_ech"], "found true beside ech = false, accepted: one of the two");
+  }
   return {
-    names: checkNames(table.names, [...at, "names"], owners, report),
-    certificates: checkCertificates(table, at, folder, report),
+    names,
+    certificates,
     handler,
+    ech: table.ech ?? true,
+    automation,
+    hosts: hostRules(checkGroup(table.group, [...at, "group"], report), sniHost, noRedirects),
     requireEch: table.require_ech ?? false,
     clientAuth: checkClientAuth(table.client_auth, [...at, "client_auth"], folder, report),
     alpn: checkAlpn(table.alpn, handler, [...at, "alpn"], report),
@@ -39,8 +67,44 @@ export function checkSite(
   };
 }
 
+/** Every name needs a certificate, from files or from the local CA. */
+function checkIssued(
+  { names }: SiteTable,
+  at: ConfigPath,
+  { noCertificates }: AutomationOptions,
+  report: Report,
+): void {
+  for (const [i, text] of names.entries()) {
+    if (noCertificates !== true && !noCertificates.includes(canonicalHost(text))) continue;
+    report(
+      [...at, "names", i],
+      `${JSON.stringify(text)} gets no certificate, for auto_https says so; ` +
+        "accepted: certificate and key beside it",
+    );
+  }
+}
+
+function checkGroup(text: string | undefined, at: ConfigPath, report: Report) {
+  if (text === "") report(at, 'found "", accepted: the name of a group');
+  return text;
+}
+
+/** Undefined: all as usual. */
+function hostRules(
+  group: string | undefined,
+  sniHost: Surroundings["sniHost"],
+  noRedirects: true | readonly string[],
+): HostRules | undefined {
+  const rules: HostRules = {
+    ...(group !== undefined && { group }),
+    ...(sniHost !== "covered" && { sniHost }),
+    ...((noRedirects === true || noRedirects.length > 0) && { noRedirects }),
+  };
+  return Object.keys(rules).length === 0 ? undefined : rules;
+}
+
 /** Of these a site has one, or none. */
-const HANDLERS = ["respond", "forward", "passthrough"] as const;
+const HANDLERS = ["respond", "redirect", "forward", "passthrough"] as const;
 /** What has no meaning for a connection that is not ours to decrypt. */
 const NOT_FOR_PASSTHROUGH = [
   "certificate",
@@ -49,6 +113,7 @@ const NOT_FOR_PASSTHROUGH = [
   "alpn",
   "groups",
   "require_ech",
+  "group",
 ] as const;
 
 function checkHandler(table: SiteTable, at: ConfigPath, report: Report): HandlerSpec {
@@ -65,9 +130,40 @@ function checkHandler(table: SiteTable, at: ConfigPath, report: Report): Handler
       );
     }
   }
+  if (kind === "redirect") return checkRedirect(table, at, report);
   return table.respond === undefined
     ? DEFAULT_SITE.handler
     : { kind: "respond", text: table.respond };
+}
+
+function checkRedirect(
+  { redirect = "", names }: SiteTable,
+  at: ConfigPath,
+  report: Report,
+): RedirectSpec {
+  const url = URL.canParse(redirect) ? new URL(redirect) : undefined;
+  const isHttp = url?.protocol === "https:" || url?.protocol === "http:";
+  if (url === undefined || !isHttp || url.username + url.password + url.hash !== "") {
+    const hint = /^[\w.-]+(?::\d|[/?]|$)/.test(redirect) && !redirect.includes("://")
+      ? `; did you mean ${JSON.stringify(`https://${redirect}`)}?`
+      : "";
+    report(
+      [...at, "redirect"],
+      `found ${
+        JSON.stringify(redirect)
+      }, accepted: a URL with https:// or http://, without user, ` +
+        `password and fragment${hint}`,
+    );
+    return { kind: "redirect", to: "" };
+  }
+  const endsInHost = /^https?:\/\/[^/?]*$/i.test(redirect);
+  const host = canonicalHost(url.host);
+  if (
+    endsInHost && url.protocol === "https:" && names.some((name) => canonicalHost(name) === host)
+  ) {
+    report([...at, "redirect"], `${JSON.stringify(redirect)} is the site itself`);
+  }
+  return { kind: "redirect", to: endsInHost ? url.origin : url.href };
 }
 
 function checkForward(

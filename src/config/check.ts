@@ -6,11 +6,13 @@ import { isIP } from "node:net";
 
 import { isPublicName } from "../tls/wire/ech-config.ts";
 import { canonicalHost, matchesName } from "../x509/names.ts";
+import { ALL_AUTO_HTTPS, checkSkipped, readAutoHttps } from "./auto-https.ts";
 import { checkSite } from "./check-site.ts";
 import type { Config, EchOptions, SiteOptions } from "./config.ts";
 import { DEFAULT_CONFIG, DEFAULT_PUBLIC_NAME, DEFAULT_SITE } from "./config.ts";
 import type { ConfigPath, Problem, Report } from "./error.ts";
 import { LIMITS, type LimitValues } from "./limits.ts";
+import { lint } from "./lint.ts";
 import { didYouMean } from "./nearest.ts";
 import type { Document, SiteTable } from "./schema.ts";
 
@@ -30,9 +32,18 @@ export function check(
   const ech = checkEch(document.ech, report);
   const owners = new Map<string, ConfigPath>();
   const tables = document.site ?? [];
-  const sites = tables.map((table, i) => checkSite(table, ["site", i], folder, owners, report));
+  const autoHttps = readAutoHttps(document.auto_https, ALL_AUTO_HTTPS);
+  const surroundings = { folder, owners, autoHttps, sniHost: document.sni_host ?? "covered" };
+  const sites = tables.map((table, i) => checkSite(table, ["site", i], surroundings, report));
   checkAgainstEch(sites, tables, ech, report);
   const served = sites.length === 0 ? [DEFAULT_SITE] : sites;
+  checkSkipped(document.auto_https, ["auto_https"], served.flatMap((site) => site.names), report);
+  if (sites.length === 0 && autoHttps.noCertificates) {
+    report(
+      ["auto_https"],
+      "leaves localhost without a certificate, accepted: beside a [[site]] that has one",
+    );
+  }
   const limits = checkLimits(document.limits ?? {}, report);
   checkPorts(document, report);
   const config: Config = {
@@ -40,16 +51,21 @@ export function check(
     listen: checkAddresses(document.listen, report),
     httpsPort: document.https_port,
     httpPort: document.http_port,
-    redirects: document.auto_https !== "no_redirects",
+    // With no site to redirect to, nothing listens for HTTP.
+    redirects: sites.length === 0
+      ? !autoHttps.noRedirects
+      : sites.some(({ hosts }) => hosts?.noRedirects !== true),
     user: checkUser(document.user, report),
     defaultSni: checkNamed(document.default_sni, "default_sni", served, report),
     fallbackSni: checkNamed(document.fallback_sni, "fallback_sni", served, report),
     ech,
     sites: served,
     workers: document.workers ?? DEFAULT_CONFIG.workers,
+    logNames: document.log_names ?? DEFAULT_CONFIG.logNames,
+    logLevel: document.log_level ?? DEFAULT_CONFIG.logLevel,
     installTrust: document.install_trust ?? DEFAULT_CONFIG.installTrust,
     limits,
-    warnings: lint(ech, sites),
+    warnings: lint(ech, sites, document.sni_host),
   };
   return { config, problems };
 }
@@ -172,35 +188,4 @@ function checkLimits(limits: LimitValues, report: Report): LimitValues {
     }
   }
   return checked;
-}
-
-/** What serves, but is probably not meant. */
-function lint(ech: EchOptions, sites: readonly SiteOptions[]): string[] {
-  const warnings: string[] = [];
-  if (!ech.enabled) return warnings;
-  if (sites.some((site) => site.names.includes(ech.publicName))) {
-    warnings.push(
-      `${ech.publicName} is the ECH public name and a site as well: who visits that site looks ` +
-        "different from who visits the others",
-    );
-  }
-  if (sites.some((site) => site.requireEch)) {
-    warnings.push(
-      "require_ech shuts out every client that has no ECH, or no configuration of it from DNS",
-    );
-  }
-  if (sites.some((site) => site.handler.kind === "passthrough")) {
-    warnings.push(
-      "passthrough goes by the name in the hello as it was sent: names hidden by this server's ECH are not passed on",
-    );
-  }
-  // ech-server §11: whatever differs between sites behind one public name tells them apart.
-  const own = sites.filter((site) => site.handler.kind !== "passthrough");
-  const looks = new Set(own.map((site) => JSON.stringify([site.alpn, site.groups])));
-  if (looks.size > 1) {
-    warnings.push(
-      "sites differ in alpn or groups: an observer may tell them apart although ECH hides their names",
-    );
-  }
-  return warnings;
 }

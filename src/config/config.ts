@@ -2,9 +2,10 @@
  * What sotto.toml says, checked and complete: defaults are filled in, paths are absolute, names are A-labels.
  * @module
  */
-import type { HandlerSpec } from "../snapshot/snapshot.ts";
+import type { HandlerSpec, HostRules } from "../snapshot/snapshot.ts";
 import type { ClientAuth } from "../tls/config.ts";
 import type { LimitValues } from "./limits.ts";
+import type { LogLevel } from "./schema.ts";
 import type { NamedGroup } from "../tls/wire/code-points.ts";
 
 export interface Config {
@@ -27,6 +28,10 @@ export interface Config {
   readonly workers: number | "auto";
   /** On a terminal, try once to have this machine trust the local CA's root. */
   readonly installTrust: boolean;
+  /** The log may name sites that clients hide with ECH. */
+  readonly logNames: boolean;
+  /** The least that is logged. */
+  readonly logLevel: LogLevel;
   /** Limits that the file raises or lowers, by the names that `validate --limits` prints. */
   readonly limits: LimitValues;
   /** What serves, but is probably not meant. */
@@ -57,6 +62,19 @@ export interface SiteOptions {
   readonly alpn: readonly string[] | undefined;
   /** Best first. */
   readonly groups: readonly NamedGroup[];
+  /** False: its names need not be hidden. */
+  readonly ech: boolean;
+  readonly automation: AutomationOptions;
+  /** Undefined: the defaults. */
+  readonly hosts: HostRules | undefined;
+}
+
+/** What is left of automatic HTTPS (policy §1.3); redirects are among the HostRules. */
+export interface AutomationOptions {
+  /** No certificate is issued: for any name, or not for these. */
+  readonly noCertificates: true | readonly string[];
+  /** Certificates are issued also where files cover the names. */
+  readonly ignoreLoaded: boolean;
 }
 
 /** Two PEM files: chain (leaf first) and private key. */
@@ -90,6 +108,9 @@ export const DEFAULT_SITE: SiteOptions = {
   clientAuth: undefined,
   alpn: undefined,
   groups: DEFAULT_GROUPS,
+  ech: true,
+  automation: { noCertificates: [], ignoreLoaded: false },
+  hosts: undefined,
 };
 
 export const DEFAULT_CONFIG: Config = {
@@ -110,6 +131,8 @@ export const DEFAULT_CONFIG: Config = {
   sites: [DEFAULT_SITE],
   workers: 1,
   installTrust: true,
+  logNames: false,
+  logLevel: "info",
   limits: {},
   warnings: [],
 };

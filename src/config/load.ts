@@ -11,6 +11,7 @@ import { check } from "./check.ts";
 import type { Config } from "./config.ts";
 import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
+import { notYet } from "./not-yet.ts";
 import { KEYS, schema } from "./schema.ts";
 
 /**
@@ -84,15 +85,28 @@ type Issue = NonNullable<ReturnType<typeof schema.safeParse>["error"]>["issues"]
 function problems(issue: Issue, document: unknown): Found[] {
   const path = issue.path.map((step) => (typeof step === "symbol" ? String(step) : step));
   if (issue.code === "unrecognized_keys") {
-    const accepted = KEYS[path.filter((step) => typeof step === "string").join(".")] ?? [];
+    const table = path.filter((step) => typeof step === "string").join(".");
+    const accepted = KEYS[table] ?? [];
     return issue.keys.map((key) => ({
       problem: {
         path,
-        message: `unknown key ${JSON.stringify(key)}, accepted: ${accepted.join(", ")}` +
-          didYouMean(key, accepted),
+        message: notYet(table, key) ??
+          `unknown key ${JSON.stringify(key)}, accepted: ${accepted.join(", ")}` +
+            didYouMean(key, accepted),
       },
       key,
     }));
+  }
+  if (issue.code === "invalid_union") {
+    // A table that is no other alternative: what is wrong is in it.
+    const inner = issue.errors.find((errors) => errors.some((one) => one.path.length > 0));
+    const isTable = typeof valueAt(document, path) === "object" &&
+      !Array.isArray(valueAt(document, path));
+    if (inner !== undefined && isTable) {
+      return inner.flatMap((one) =>
+        problems({ ...one, path: [...issue.path, ...one.path] } as Issue, document)
+      );
+    }
   }
   const found = valueAt(document, path);
   const message = found === undefined

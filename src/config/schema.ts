@@ -50,6 +50,33 @@ const clientAuth = z.strictObject(
   'a table as in { mode = "require_and_verify", ca = ["clients.pem"] }',
 );
 
+/** What automatic HTTPS does for a site, or leaves (policy §1.3). */
+export const autoHttpsModes = ["on", "off", "no_redirects", "no_certificates"] as const;
+const autoHttpsAccepted = `one of ${
+  autoHttpsModes.join(", ")
+}, or a table as in { skip = ["a.example"] }`;
+
+const autoHttpsTable = z.strictObject({
+  off: about("Neither redirects nor certificates. Default: false.", yesOrNo()),
+  no_redirects: about("No redirects from HTTP. Default: false.", yesOrNo()),
+  no_certificates: about("Certificates are files alone. Default: false.", yesOrNo()),
+  ignore_loaded: about(
+    "The local CA issues certificates also for names that files cover. Default: false.",
+    yesOrNo(),
+  ),
+  skip: about(
+    "Names with neither redirect nor certificate.",
+    z.optional(listOfTexts('a list of names as in ["a.example"]')),
+  ),
+  skip_certificates: about(
+    "Names for which no certificate is issued.",
+    z.optional(listOfTexts('a list of names as in ["a.example"]')),
+  ),
+}, autoHttpsAccepted);
+
+const autoHttps = () =>
+  z.optional(z.union([z.enum(autoHttpsModes), autoHttpsTable], autoHttpsAccepted));
+
 const site = z.strictObject({
   names: about(
     "Host names, *.example.com for one label of any kind, and IP addresses.",
@@ -69,6 +96,10 @@ const site = z.strictObject({
     "A text to answer every request with.",
     text("the text to answer with, in quotes"),
   ),
+  redirect: about(
+    "Where every request is sent: https://host keeps path and query, https://host/path does not.",
+    text('a URL in quotes, as in "https://www.example.com"'),
+  ),
   forward: about(
     "Decrypted bytes go on to this server, whatever they are; of several the one with the fewest connections.",
     upstreams(),
@@ -85,6 +116,10 @@ const site = z.strictObject({
     "Connect to each upstream this often to see whether it is there. Without: only real connections tell.",
     text('a time in quotes, as in "10s", "500ms" or "1m"'),
   ),
+  ech: about(
+    "false: its name need not be hidden, and is left out of what ECH adapts to. Default: true.",
+    yesOrNo(),
+  ),
   require_ech: about("Serve only who comes with ECH; others find no such name.", yesOrNo()),
   client_auth: about("Ask clients for a certificate.", z.optional(clientAuth)),
   alpn: about(
@@ -99,6 +134,15 @@ const site = z.strictObject({
       ),
     ),
   ),
+  issuer: about(
+    "local: sotto's own CA. Public ones are not built yet.",
+    z.optional(z.literal("local", '"local": no other CA is asked for certificates yet')),
+  ),
+  group: about(
+    "Sites of one group may be asked for over each other's connections.",
+    text("the name of a group in quotes"),
+  ),
+  auto_https: about("As at the top, for this site.", autoHttps()),
 }, "a table that begins with [[site]]");
 
 const ech = z.strictObject({
@@ -123,7 +167,8 @@ const limits = z.record(
   "a table that begins with [limits]",
 );
 
-export const autoHttpsModes = ["on", "no_redirects"] as const;
+export const sniHostModes = ["match", "covered", "any"] as const;
+export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 const workers = () => {
   const accepted = `a number from 1 to ${MAX_WORKERS} without quotes, or "auto"`;
@@ -143,8 +188,8 @@ export const schema = z.strictObject({
   https_port: about("Default: 443.", port()),
   http_port: about("Of the redirect to HTTPS. Default: 80.", port()),
   auto_https: about(
-    "no_redirects: nothing listens for HTTP. Default: on.",
-    z.optional(z.enum(autoHttpsModes, `one of ${autoHttpsModes.join(", ")}`)),
+    "no_redirects: nothing listens for HTTP. off: nor is any certificate issued. Default: on.",
+    autoHttps(),
   ),
   user: about(
     "Who to be once the ports are bound; for a start as root.",
@@ -156,6 +201,18 @@ export const schema = z.strictObject({
   ),
   default_sni: about("The name to serve where a hello has none.", hostName()),
   fallback_sni: about("The name to serve where a hello has an unknown one.", hostName()),
+  sni_host: about(
+    "Which hosts a connection may ask for beside its own: none, those that its certificate covers, any. Default: covered.",
+    z.optional(z.enum(sniHostModes, `one of ${sniHostModes.join(", ")}`)),
+  ),
+  log_names: about(
+    "Let the log name the sites that clients hide with ECH. Default: false.",
+    yesOrNo(),
+  ),
+  log_level: about(
+    "The least that is logged. Default: info.",
+    z.optional(z.enum(logLevels, `one of ${logLevels.join(", ")}`)),
+  ),
   install_trust: about(
     "On a terminal, try once to have this machine trust the local CA's root. Default: true.",
     yesOrNo(),
@@ -169,6 +226,7 @@ export const schema = z.strictObject({
 }, "a TOML document");
 
 export type Document = z.infer<typeof schema>;
+export type LogLevel = (typeof logLevels)[number];
 export type SiteTable = z.infer<typeof site>;
 
 /** The keys that a table takes, by its place: "" is the top, "site.client_auth" stands for every site's. */
@@ -177,6 +235,8 @@ export const KEYS: Readonly<Record<string, readonly string[]>> = {
   ech: Object.keys(ech.def.shape),
   site: Object.keys(site.def.shape),
   "site.client_auth": Object.keys(clientAuth.def.shape),
+  auto_https: Object.keys(autoHttpsTable.def.shape),
+  "site.auto_https": Object.keys(autoHttpsTable.def.shape),
 };
 
 /** JSON Schema, for editors that complete and check TOML by it. */

@@ -235,7 +235,10 @@ export class ControlPlane {
     const { crypto, now } = this.#parts;
     const set = await ensureEchKeySet(crypto, storage, {
       publicName: ech.publicName,
-      maximumNameLength: maximumNameLength(sites.flatMap((site) => site.names), false),
+      maximumNameLength: maximumNameLength(
+        sites.filter((site) => site.ech).flatMap((site) => site.names),
+        false,
+      ),
       nowMs: now(),
     });
     const keys = await loadEchKeys(storage);

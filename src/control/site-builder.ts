@@ -92,16 +92,18 @@ export async function buildSite(
   };
   const clientAuth = wanted.clientAuth && files.clientPool &&
     new SiteClientAuth(wanted.clientAuth.mode, files.clientPool);
-  const isOurs = wanted.handler.kind !== "passthrough";
   const sites: Site[] = [];
   for (const { names, credentials } of files.parts) {
-    const own = credentials.length > 0 || !isOurs ? credentials : [await obtain(names)];
+    const own = isIssued(wanted, names, credentials)
+      ? [...credentials, await obtain(names)]
+      : credentials;
     sites.push({
       names,
       tls: siteConfig(wanted, orderCredentials(own, nowMs), clientAuth),
       handler: wanted.handler,
       publicNameOnly: wanted.publicNameOnly,
       ...(wanted.requireEch && { requireEch: true }),
+      ...(wanted.hosts && { hosts: wanted.hosts }),
     });
   }
   const all = sites.flatMap((site) => site.tls.credentials);
@@ -118,6 +120,24 @@ export async function buildSite(
     orderedUntilMs: Math.min(...ends),
     flightLength: Math.max(0, ...all.map(chainLength)) + requestLength(clientAuth),
   };
+}
+
+/** By the local CA: what files do not cover, or all of it where that is wished (policy §1.3, §1.4). */
+function isIssued(
+  { handler, automation }: WantedSite,
+  names: readonly string[],
+  supplied: readonly SiteCredential[],
+): boolean {
+  if (handler.kind === "passthrough") return false;
+  const without = automation.noCertificates;
+  const left = without === true ? names : names.filter((name) => without.includes(name));
+  if (left.length === 0) return supplied.length === 0 || automation.ignoreLoaded;
+  if (supplied.length > 0) return false;
+  throw new X509Error(
+    `There is no certificate for ${
+      left.join(", ")
+    }: auto_https lets none be issued, and no file of the site covers it`,
+  );
 }
 
 /** Nothing of it is to be looked at. */

@@ -4,10 +4,12 @@
  */
 import { parseHost } from "../http/host.ts";
 import type { Socket } from "../runtime/runtime.ts";
+import { isSameClientAuth } from "../snapshot/client-auth.ts";
 import { SiteCredential } from "../snapshot/credential.ts";
 import type { Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientIdentity, EchStatus, Negotiated } from "../tls/output.ts";
-import type { ConnectionFacts } from "./handlers/handler.ts";
+import type { ConnectionFacts, Handler } from "./handlers/handler.ts";
+import type { SessionHost } from "./session-host.ts";
 
 type Addresses = Pick<
   ConnectionFacts,
@@ -28,6 +30,7 @@ export class SessionFacts implements ConnectionFacts {
   readonly #source: string;
   readonly #site: Site;
   readonly #snapshot: Snapshot;
+  readonly #handlers: Pick<SessionHost, "handlerOf">;
   #addresses: Addresses | undefined;
 
   /** `source` is where the connection comes from, as far as limits tell sources apart. */
@@ -37,6 +40,7 @@ export class SessionFacts implements ConnectionFacts {
     source: string,
     site: Site,
     snapshot: Snapshot,
+    handlers: Pick<SessionHost, "handlerOf">,
   ) {
     this.#socket = socket;
     this.#source = source;
@@ -51,6 +55,7 @@ export class SessionFacts implements ConnectionFacts {
     this.client = negotiated.client;
     this.#site = site;
     this.#snapshot = snapshot;
+    this.#handlers = handlers;
   }
 
   get remoteAddress(): string {
@@ -70,28 +75,43 @@ export class SessionFacts implements ConnectionFacts {
     return this.#site.publicNameOnly;
   }
 
-  /**
-   * policy §8.5 and §7.5, in the form without groups of sites: the name of the hello itself; another name of the same
-   * site; another site's name where the certificate that was shown covers it and neither side asks for client
-   * certificates. Where the hello had no name, client authentication on either side is a mismatch (§7.6). A site that
-   * requires ECH is not there for who came without (§8.7), one that is passed on is not ours to answer for.
-   */
   mayServe(host: string): boolean {
+    return this.#siteOf(host) !== undefined;
+  }
+
+  handlerOf(host: string): Handler | undefined {
+    const site = this.#siteOf(host);
+    return site && this.#handlers.handlerOf(site);
+  }
+
+  /**
+   * policy §8.5 and §7.5: the name of the hello itself; another name of the same site; another site's name where the
+   * certificate that was shown covers it, or both are in one group, and both ask the same of clients' certificates.
+   * Where the hello had no name, client authentication on either side is a mismatch (§7.6). A site that requires ECH
+   * is not there for who came without (§8.7), one that is passed on is not ours to answer for.
+   */
+  #siteOf(host: string): Site | undefined {
+    const site = this.#site;
     const name = parseHost(host.includes(":") ? `[${host}]` : host)?.host;
-    if (name === undefined || this.#site.publicNameOnly) return false;
-    const other = this.#snapshot.findText(name);
+    if (name === undefined || site.publicNameOnly) return undefined;
     if (this.serverName === undefined) {
-      if (this.#site.tls.clientAuth !== undefined) return false;
-      if (name === this.localAddress) return true; // what the credential was chosen by (policy §6.3)
+      if (site.tls.clientAuth !== undefined) return undefined;
+      if (name === this.localAddress) return site; // what the credential was chosen by (policy §6.3)
     } else if (name === this.serverName) {
-      return true;
+      return site;
     }
-    if (other === undefined || other.publicNameOnly) return false;
-    if (other === this.#site) return true;
-    if (other.handler.kind === "passthrough") return false;
-    if (other.requireEch === true && this.ech.outcome !== "accepted") return false;
-    if (this.#site.tls.clientAuth !== undefined || other.tls.clientAuth !== undefined) return false;
-    return this.#certificateCovers(name);
+    const other = this.#snapshot.findText(name);
+    if (other === undefined || other === site) return other;
+    if (other.publicNameOnly || other.handler.kind === "passthrough") return undefined;
+    if (other.requireEch === true && this.ech.outcome !== "accepted") return undefined;
+    if (!isSameClientAuth(site.tls.clientAuth, other.tls.clientAuth)) return undefined;
+    return this.#sharesWith(other, name) ? other : undefined;
+  }
+
+  #sharesWith(other: Site, name: string): boolean {
+    const { group, sniHost } = this.#site.hosts ?? {};
+    if (group !== undefined && group === other.hosts?.group) return true;
+    return sniHost === "any" || (sniHost !== "match" && this.#certificateCovers(name));
   }
 
   /**

@@ -2,6 +2,8 @@
 export interface Log {
   /** False: events of level debug go nowhere, so that those which a stranger can cause need not be made. */
   readonly debug?: boolean;
+  /** True: also sites that a client has hidden with ECH may be named. */
+  readonly names?: boolean;
   event(level: LogLevel, event: string, fields: LogFields): void;
 }
 

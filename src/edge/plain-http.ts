@@ -4,7 +4,7 @@
  * @module
  */
 import type { Snapshot } from "../snapshot/snapshot.ts";
-import { parseWanted } from "./redirect.ts";
+import { parseWanted, redirects } from "./redirect.ts";
 
 /** No TLS record begins with a letter; every request of HTTP does. */
 export function mayBeginPlainHttp(byte: number): boolean {
@@ -34,8 +34,7 @@ export class PlainHttp {
     const wanted = parseWanted(head);
     if (wanted === undefined) return BAD_REQUEST;
     const { host: { host, port }, target } = wanted;
-    const site = this.#snapshot.findText(host);
-    if (site === undefined || site.publicNameOnly) return BAD_REQUEST;
+    if (!redirects(this.#snapshot.findText(host), host)) return BAD_REQUEST;
     const name = host.includes(":") ? `[${host}]` : host;
     // The port that led here is the one of HTTPS.
     const place = port === undefined || port === 443 ? name : `${name}:${port}`;

@@ -4,8 +4,10 @@
  */
 import type { HostPort } from "../http/host.ts";
 import { HttpError, parseRequestHead } from "../http/request-head.ts";
+import { pathOfTarget } from "../http/request-target.ts";
 import type { Socket, SocketEvents } from "../runtime/runtime.ts";
-import type { Snapshot } from "../snapshot/snapshot.ts";
+import type { Site, Snapshot } from "../snapshot/snapshot.ts";
+import { canonicalHost, matchesName } from "../x509/names.ts";
 
 export interface RedirectParts {
   readonly snapshot: () => Snapshot;
@@ -112,7 +114,7 @@ class RedirectConnection implements SocketEvents {
     const { host, target } = wanted;
     const site = this.#parts.snapshot().findText(host.host);
     // Never a redirect that a client made up: the name has to be one of ours.
-    if (site === undefined || site.publicNameOnly) return this.#send(404);
+    if (!redirects(site, host.host)) return this.#send(404);
     const authority = host.host.includes(":") ? `[${host.host}]` : host.host;
     this.#send(308, `https://${authority}${this.#port(host)}${target}`);
   }
@@ -153,17 +155,25 @@ export interface Wanted {
 /** Undefined: malformed, or without a Host (policy §3.5, §3.6). */
 export function parseWanted(text: string): Wanted | undefined {
   try {
-    const { host, target } = parseRequestHead(text, MAX_FIELDS);
-    if (host === undefined || target.includes("#")) return undefined;
-    // RFC 9112 §3.2.2: in the absolute form the path begins behind the authority, and may be empty.
-    const path = target.replace(/^https?:\/\/[^/?]*/i, "").replace(/^(?!\/)/, "/");
-    return { host, target: path.replaceAll(/[^\x21-\x7e]/g, percentEncoded) };
+    const head = parseRequestHead(text, MAX_FIELDS);
+    const target = pathOfTarget(head.target);
+    return head.host === undefined || target === undefined
+      ? undefined
+      : { host: head.host, target };
   } catch (error) {
     if (error instanceof HttpError) return undefined;
     throw error;
   }
 }
 
-function percentEncoded(byte: string): string {
-  return `%${byte.charCodeAt(0).toString(16).padStart(2, "0").toUpperCase()}`;
+/** The site is there, and who comes in plain HTTP is sent to HTTPS (policy §3.4). */
+export function redirects(site: Site | undefined, host: string): boolean {
+  if (site === undefined || site.publicNameOnly) return false;
+  const without = site.hosts?.noRedirects ?? [];
+  if (without === true) return false;
+  const name = canonicalHost(host);
+  // What a name of the site's own says goes before what its wildcard says.
+  return site.names.includes(name)
+    ? !without.includes(name)
+    : !without.some((pattern) => matchesName(pattern, name));
 }

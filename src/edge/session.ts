@@ -202,6 +202,7 @@ export class Session implements SocketEvents, Output, Timed {
       this.source.key,
       site,
       this.#snapshot!,
+      this.#host,
     );
     this.#handler = this.#host.handlerOf(site).open(new SessionStream(this), facts);
   }
@@ -488,6 +489,7 @@ export class Session implements SocketEvents, Output, Timed {
         err: error.reason,
         alert: error.alert,
         ech: ech?.outcome,
+        site: this.#siteForLog(),
       });
     }
     const peersFault = error.alert !== undefined && error.alert !== "internal_error";
@@ -495,6 +497,12 @@ export class Session implements SocketEvents, Output, Timed {
     if (error.reason === "received alert") this.#close();
     else this.#linger(this.#host.limits.lingerBytes);
     this.#leaveHandler();
+  }
+
+  /** One name of it, whichever the client asked for; none where ECH hides it from everybody but us (policy §8.6). */
+  #siteForLog(): string | undefined {
+    const isHidden = this.#connection?.ech?.outcome === "accepted";
+    return isHidden && this.#host.log.names !== true ? undefined : this.#site?.names[0];
   }
 
   #ownFault(error: unknown): void {
@@ -518,7 +526,10 @@ export class Session implements SocketEvents, Output, Timed {
   #exception(error: unknown): void {
     const { counters, log, rethrow } = this.#host;
     counters.exceptions++;
-    log.event("error", "exception ended a connection", describeException(error));
+    log.event("error", "exception ended a connection", {
+      ...describeException(error),
+      site: this.#siteForLog(),
+    });
     if (rethrow) {
       queueMicrotask(() => {
         throw error;

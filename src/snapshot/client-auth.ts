@@ -3,6 +3,7 @@
  * @module
  */
 import type { ClientAuth } from "../tls/config.ts";
+import { sameBytes } from "../x509/certificate.ts";
 import type { ClientPool } from "../x509/chain.ts";
 
 export class SiteClientAuth implements ClientAuth {
@@ -15,4 +16,14 @@ export class SiteClientAuth implements ClientAuth {
     this.authorities = pool.authorities;
     this.pool = pool;
   }
+}
+
+/** Who may visit one of two sites may visit the other (policy §7.5). */
+export function isSameClientAuth(a: ClientAuth | undefined, b: ClientAuth | undefined): boolean {
+  if (a === b) return true;
+  if (!(a instanceof SiteClientAuth && b instanceof SiteClientAuth)) return false;
+  const ofA = a.pool.anchors;
+  const ofB = b.pool.anchors;
+  return a.mode === b.mode && ofA.length === ofB.length &&
+    ofA.every(({ der }, i) => sameBytes(der, ofB[i]!.der));
 }

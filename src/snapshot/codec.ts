@@ -19,7 +19,7 @@ import { NameIndex } from "./name-index.ts";
 import { Overlay } from "./overlay.ts";
 import { SigningKeys } from "./signing-keys.ts";
 import { SniTrie } from "./sni-trie.ts";
-import type { HandlerSpec, Site, SiteTable, Snapshot } from "./snapshot.ts";
+import type { HandlerSpec, HostRules, Site, SiteTable, Snapshot } from "./snapshot.ts";
 
 /** All that is kept of a snapshot but its sites: the rest of a ServerConfig belongs to the process. */
 export interface SnapshotFacts {
@@ -113,6 +113,7 @@ interface ProfileRecord extends Omit<SiteConfig, "credentials" | "clientAuth" | 
   readonly handler: HandlerSpec;
   readonly publicNameOnly: boolean;
   readonly requireEch: boolean;
+  readonly hosts: HostRules | null;
 }
 
 interface CredentialRecord {
@@ -181,7 +182,7 @@ class Encoder {
     [this.#blobs, this.#credentials, this.#profiles] = [[], [], []];
   }
 
-  #slot({ names, tls, handler, publicNameOnly, requireEch = false }: Site): SlotRecord {
+  #slot({ names, tls, handler, publicNameOnly, requireEch = false, hosts }: Site): SlotRecord {
     const credentials = tls.credentials.map((credential) => this.#credential(credential));
     const { policyId, alpn = null, groups, tickets } = tls;
     const clientAuth = this.#clientAuth(tls.clientAuth);
@@ -194,6 +195,7 @@ class Encoder {
       handler,
       publicNameOnly,
       requireEch,
+      hosts: hosts ?? null,
     };
     const key = JSON.stringify(profile);
     let number = this.#profileNumbers.get(key);
@@ -333,7 +335,8 @@ class Decoder {
         },
       );
       const tls = { policyId, credentials: [], alpn, groups, clientAuth, tickets };
-      const common = { tls, handler, publicNameOnly };
+      const hosts = profile.hosts === null ? undefined : { hosts: profile.hosts };
+      const common = { tls, handler, publicNameOnly, ...hosts };
       this.#profiles.push(profile.requireEch ? { ...common, requireEch: true } : common);
     }
   }

@@ -14,8 +14,15 @@ export type HandlerSpec =
   | ForwardSpec
   | PassthroughSpec
   | { readonly kind: "respond"; readonly text: string }
+  | RedirectSpec
   /** "welcome", or a name given to `serve()`. */
   | { readonly kind: "app"; readonly app: string };
+
+export interface RedirectSpec {
+  readonly kind: "redirect";
+  /** A URL. Ends in the host: path and query of the request follow. */
+  readonly to: string;
+}
 
 export interface Site {
   /** Lower-case A-labels, "*.example.com" for one label of any kind, IP addresses in canonical text. */
@@ -26,6 +33,18 @@ export interface Site {
   readonly publicNameOnly: boolean;
   /** Who comes without ECH finds no such site (policy §8.7). Default: false. */
   readonly requireEch?: boolean;
+  /** Undefined: the defaults. */
+  readonly hosts?: HostRules;
+}
+
+/** How the names of a site are dealt with in HTTP. */
+export interface HostRules {
+  /** Sites of one group may be asked for over each other's connections (policy §8.5). */
+  readonly group?: string;
+  /** Which other sites may be asked for over connections of this one. Default: those that its certificate covers. */
+  readonly sniHost?: "match" | "any";
+  /** Plain HTTP is not redirected: for none of the names, or not for these (policy §3.4). */
+  readonly noRedirects?: true | readonly string[];
 }
 
 export interface SnapshotParts {

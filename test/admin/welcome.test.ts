@@ -29,6 +29,7 @@ const facts: ConnectionFacts = {
   localPort: 8443,
   publicNameOnly: false,
   mayServe: () => true,
+  handlerOf: () => undefined,
 };
 
 const app = welcomeApp({

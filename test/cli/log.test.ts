@@ -40,8 +40,15 @@ test("An event too often in a second is counted, not written, and others still a
   expect(lines).toHaveLength(23);
 });
 
-test("Debug events are left out", () => {
+test("Debug events, and hidden names, are left out unless the configuration asks for them", () => {
   const { log, lines } = logged("json");
   log.event("debug", "a", {});
-  expect(lines).toEqual([]);
+  expect([log.debug, log.names]).toEqual([false, false]);
+  log.adjust({ logLevel: "debug", logNames: true });
+  log.event("debug", "b", {});
+  expect([log.debug, log.names]).toEqual([true, true]);
+  log.adjust({ logLevel: "error", logNames: false });
+  log.event("warn", "c", {});
+  log.event("error", "d", {});
+  expect(lines.map((line) => (JSON.parse(line) as { event: string }).event)).toEqual(["b", "d"]);
 });

@@ -64,13 +64,103 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   ],
   [
     "an unknown auto_https",
-    `auto_https = "off"`,
-    '1:14: auto_https: found "off", accepted: one of on, no_redirects',
+    `auto_https = "offf"`,
+    '1:14: auto_https: found "offf", accepted: one of on, off, no_redirects, no_certificates, or a table as in { skip = ["a.example"] }',
   ],
   [
     "auto_https as a switch",
     `auto_https = false`,
-    "1:14: auto_https: found false, accepted: one of on, no_redirects",
+    '1:14: auto_https: found false, accepted: one of on, off, no_redirects, no_certificates, or a table as in { skip = ["a.example"] }',
+  ],
+  [
+    "a switch of auto_https that is none",
+    `auto_https = { off = "yes" }`,
+    '1:22: auto_https.off: found "yes", accepted: true or false',
+  ],
+  [
+    "a misspelt switch of auto_https",
+    `auto_https = { skp = ["a.example"] }`,
+    '1:16: auto_https: unknown key "skp", accepted: off, no_redirects, no_certificates, ignore_loaded, skip, skip_certificates; did you mean "skip"?',
+  ],
+  [
+    "a name to skip that no site has",
+    `auto_https = { skip = ["b.example"] }\n${A}`,
+    '1:24: auto_https.skip[0]: no site is called "b.example"; did you mean "a.example"?',
+  ],
+  [
+    "a name to skip that another site has",
+    `${A}[[site]]\nnames = ["www.other.test"]\nauto_https = { skip_certificates = ["a.example"] }`,
+    '5:37: site[1].auto_https.skip_certificates[0]: no site is called "a.example"',
+  ],
+  [
+    "policy 1.2: auto_https off, and no certificate",
+    `auto_https = "off"\n${A}`,
+    '3:10: site[0].names[0]: "a.example" gets no certificate, for auto_https says so; accepted: certificate and key beside it',
+  ],
+  [
+    "policy 1.2: no certificates for anybody, and no site",
+    `auto_https = "no_certificates"`,
+    "1:14: auto_https: leaves localhost without a certificate, accepted: beside a [[site]] that has one",
+  ],
+  [
+    "a redirect that is no URL",
+    `${A}redirect = "www.example.com"`,
+    '3:12: site[0].redirect: found "www.example.com", accepted: a URL with https:// or http://, without user, password and fragment; did you mean "https://www.example.com"?',
+  ],
+  [
+    "a redirect with a password",
+    `${A}redirect = "https://me:pw@b.example"`,
+    '3:12: site[0].redirect: found "https://me:pw@b.example", accepted: a URL with https:// or http://, without user, password and fragment',
+  ],
+  [
+    "a redirect to another scheme",
+    `${A}redirect = "javascript:alert(1)"`,
+    '3:12: site[0].redirect: found "javascript:alert(1)", accepted: a URL with https:// or http://, without user, password and fragment',
+  ],
+  [
+    "a redirect to the site itself",
+    `${A}redirect = "https://A.example"`,
+    '3:12: site[0].redirect: "https://A.example" is the site itself',
+  ],
+  [
+    "a redirect beside respond",
+    `${A}redirect = "https://b.example"\nrespond = "x"`,
+    "3:12: site[0].redirect: beside respond, accepted: one of respond, redirect, forward, passthrough",
+  ],
+  [
+    "an issuer that there is not yet",
+    `${A}issuer = "letsencrypt"`,
+    '3:10: site[0].issuer: found "letsencrypt", accepted: "local": no other CA is asked for certificates yet',
+  ],
+  [
+    "a group without a name",
+    `${A}group = ""`,
+    '3:9: site[0].group: found "", accepted: the name of a group',
+  ],
+  [
+    "require_ech for a site without ECH",
+    `${A}ech = false\nrequire_ech = true`,
+    "4:15: site[0].require_ech: found true beside ech = false, accepted: one of the two",
+  ],
+  [
+    "an unknown sni_host",
+    `sni_host = "all"`,
+    '1:12: sni_host: found "all", accepted: one of match, covered, any',
+  ],
+  [
+    "log_names in quotes",
+    `log_names = "no"`,
+    '1:13: log_names: found "no", accepted: true or false',
+  ],
+  [
+    "an unknown log_level",
+    `log_level = "trace"`,
+    '1:13: log_level: found "trace", accepted: one of debug, info, warn, error',
+  ],
+  [
+    "proxy, which there is not yet",
+    `${A}proxy = "http://127.0.0.1:8080"`,
+    '3:1: site[0]: "proxy" is not built yet: forward passes the decrypted bytes on, HTTP or not',
   ],
   [
     "a user that is none",
@@ -135,13 +225,13 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "two handlers",
     `${A}respond = "x"\nforward = "127.0.0.1:80"`,
-    "4:11: site[0].forward: beside respond, accepted: one of respond, forward, passthrough",
+    "4:11: site[0].forward: beside respond, accepted: one of respond, redirect, forward, passthrough",
   ],
   [
     "three handlers",
     `${A}passthrough = "h:1"\nforward = "h:2"\nrespond = "x"`,
-    "3:15: site[0].passthrough: beside respond, accepted: one of respond, forward, passthrough",
-    "4:11: site[0].forward: beside respond, accepted: one of respond, forward, passthrough",
+    "3:15: site[0].passthrough: beside respond, accepted: one of respond, redirect, forward, passthrough",
+    "4:11: site[0].forward: beside respond, accepted: one of respond, redirect, forward, passthrough",
   ],
   [
     "an upstream without a port",

@@ -17,6 +17,9 @@ https_port = 8443
 http_port = 0
 auto_https = "no_redirects"
 user = "sotto"
+sni_host = "match"
+log_names = true
+log_level = "debug"
 default_sni = "A.example"
 fallback_sni = "x.b.example"
 install_trust = false
@@ -37,13 +40,19 @@ names = ["a.example", "*.b.example"]
     httpsPort: 8443,
     httpPort: 0,
     redirects: false,
+    logNames: true,
+    logLevel: "debug",
     user: "sotto",
     defaultSni: "a.example",
     fallbackSni: "x.b.example",
     installTrust: false,
     ech: { ...DEFAULT_CONFIG.ech, strictOuterSni: true, greaseHelloRetry: true },
     limits: { connectTimeoutMs: 100 },
-    sites: [{ ...DEFAULT_CONFIG.sites[0], names: ["a.example", "*.b.example"] }],
+    sites: [{
+      ...DEFAULT_CONFIG.sites[0],
+      names: ["a.example", "*.b.example"],
+      hosts: { sniHost: "match", noRedirects: true },
+    }],
   });
   expect(upstreamLimits(config.limits).connectTimeoutMs).toBe(100);
 });
@@ -141,6 +150,8 @@ describe("The JSON Schema", () => {
       "": schema,
       ech: schema.properties.ech as unknown as SchemaTable,
       site: site,
+      auto_https: table(schema.properties.auto_https!),
+      "site.auto_https": table(site.properties.auto_https!),
       "site.client_auth": site.properties.client_auth as unknown as SchemaTable,
     };
     for (const [place, keys] of Object.entries(KEYS)) {
@@ -160,8 +171,18 @@ describe("The JSON Schema", () => {
   });
 });
 
+interface SchemaValue {
+  readonly items?: SchemaTable;
+  readonly anyOf?: readonly SchemaTable[];
+}
+
+/** The alternative that is a table. */
+function table({ anyOf }: SchemaValue): SchemaTable {
+  return anyOf!.find(({ properties }) => properties !== undefined)!;
+}
+
 interface SchemaTable {
-  readonly properties: Readonly<Record<string, { readonly items?: SchemaTable }>>;
+  readonly properties: Readonly<Record<string, SchemaValue>>;
   readonly required?: readonly string[];
   readonly additionalProperties: unknown;
 }

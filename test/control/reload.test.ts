@@ -97,6 +97,36 @@ key = "a.key"
 names = ["b.localhost"]
 `;
 
+describe("Automatic HTTPS", () => {
+  const OF_TWO = (more: string) =>
+    `${more}\n[[site]]\nnames = ["a.example", "b.localhost"]\ncertificate = "a.crt"\nkey = "a.key"`;
+
+  test("policy 1.4: names without a file of their own get a certificate, or are refused where none may be issued", async () => {
+    await put("a", await certified("a.example"));
+    const { plane } = await start(OF_TWO(""));
+    expect(leaf(plane.snapshot, "b.localhost").names).toEqual(["b.localhost"]);
+    for (const off of ['"no_certificates"', '"off"', '{ skip_certificates = ["b.localhost"] }']) {
+      const config = await configOf(OF_TWO(`auto_https = ${off}`));
+      await expect(plane.reload(config)).rejects.toThrow(
+        "There is no certificate for b.localhost: auto_https lets none be issued",
+      );
+    }
+    await plane.reload(
+      await configOf(OF_TWO(`auto_https = { skip_certificates = ["a.example"] }`)),
+    );
+  });
+
+  test("policy 1.2: with ignore_loaded one is issued also where a file covers the name, and comes second", async () => {
+    await put("a", await certified("a.example"));
+    const { plane } = await start(OF_TWO("auto_https = { ignore_loaded = true }"));
+    const { credentials } = plane.snapshot.findText("a.example")!.tls;
+    expect(credentials.map((one) => (one as SiteCredential).origin)).toEqual([
+      "operator",
+      "managed",
+    ]);
+  });
+});
+
 describe("Certificates from files", () => {
   test("are read again when they change, and nothing else is made anew", async () => {
     await put("a", await certified("a.example"));

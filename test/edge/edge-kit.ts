@@ -17,7 +17,12 @@ import { RespondHandler } from "../../src/edge/handlers/respond.ts";
 import { type EdgeParts, EdgeServer } from "../../src/edge/server.ts";
 import { thisRuntime } from "../../src/runtime/detect.ts";
 import { credentialFromPem, type CredentialPem } from "../../src/snapshot/credential.ts";
-import { type Site, Snapshot, type SnapshotParts } from "../../src/snapshot/snapshot.ts";
+import {
+  type HostRules,
+  type Site,
+  Snapshot,
+  type SnapshotParts,
+} from "../../src/snapshot/snapshot.ts";
 import type { SiteConfig } from "../../src/tls/config.ts";
 import { testCertificate } from "../support/certificates.ts";
 import { testCrypto, testServer, type TestServerOptions } from "../support/server-config.ts";
@@ -52,6 +57,8 @@ export interface SiteWish {
   readonly covers?: readonly string[];
   readonly text?: string;
   readonly publicNameOnly?: boolean;
+  readonly requireEch?: boolean;
+  readonly hosts?: HostRules;
   readonly clientAuth?: SiteConfig["clientAuth"];
   readonly tls?: Partial<SiteConfig>;
 }
@@ -203,6 +210,8 @@ async function siteOf(wish: SiteWish, base: SiteConfig): Promise<Site> {
     },
     handler: { kind: "respond", text: wish.text ?? `this is ${wish.names[0]}` },
     publicNameOnly: wish.publicNameOnly ?? false,
+    ...(wish.requireEch && { requireEch: true }),
+    ...(wish.hosts && { hosts: wish.hosts }),
   };
 }
 

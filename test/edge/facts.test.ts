@@ -1,10 +1,13 @@
 import { expect, it } from "vitest";
 import { SessionFacts } from "../../src/edge/facts.ts";
+import { RespondHandler } from "../../src/edge/handlers/respond.ts";
 import type { Socket } from "../../src/runtime/runtime.ts";
+import { SiteClientAuth } from "../../src/snapshot/client-auth.ts";
 import { credentialFromPem } from "../../src/snapshot/credential.ts";
 import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
 import type { ClientAuth } from "../../src/tls/config.ts";
 import type { Negotiated } from "../../src/tls/output.ts";
+import { clientPoolFromPem } from "../../src/x509/chain.ts";
 import { type KeyKind, testCertificate } from "../support/certificates.ts";
 import { testCrypto, testServer } from "../support/server-config.ts";
 
@@ -29,6 +32,46 @@ it("policy 8.5: only what every certificate covers that the client may have been
   expect(factsOf(two, snapshot, rsa).mayServe("b.example")).toBe(false);
   const resumed = { serverName: "two.example", signatureScheme: undefined, resumed: true };
   expect(factsOf(two, snapshot, resumed).mayServe("b.example")).toBe(false);
+});
+
+it("policy 8.5: sites of one group share connections whatever the certificate; others do not", async () => {
+  const [a, b, c] = [
+    { ...await site(["a.example"]), hosts: { group: "one" } },
+    { ...await site(["b.example"]), hosts: { group: "one" } },
+    { ...await site(["c.example"]), hosts: { group: "two" } },
+  ];
+  const auth = { ...await site(["auth.example"], undefined, AUTH), hosts: { group: "one" } };
+  const snapshot = new Snapshot({ server: base.config, sites: [a, b, c, auth] });
+  const facts = factsOf(a, snapshot, { serverName: "a.example" });
+  expect(facts.mayServe("b.example")).toBe(true);
+  expect(facts.mayServe("c.example")).toBe(false);
+  expect(facts.mayServe("auth.example")).toBe(false);
+});
+
+it("policy 8.5: sni_host says match, covered or any", async () => {
+  const may = async (hosts: Site["hosts"], covers: readonly string[]) => {
+    const a = { ...await site(["a.example", "a2.example"], covers), ...(hosts && { hosts }) };
+    const b = await site(["b.example"]);
+    const snapshot = new Snapshot({ server: base.config, sites: [a, b] });
+    const facts = factsOf(a, snapshot, { serverName: "a.example" });
+    return [facts.mayServe("a2.example"), facts.mayServe("b.example"), facts.mayServe("c.example")];
+  };
+  expect(await may({ sniHost: "match" }, ["a.example", "b.example"])).toEqual([true, false, false]);
+  expect(await may(undefined, ["a.example", "b.example"])).toEqual([true, true, false]);
+  expect(await may({ sniHost: "any" }, ["a.example"])).toEqual([true, true, false]);
+});
+
+it("policy 7.5: another site with the same client authentication may be asked for, with another not", async () => {
+  const { chainPem } = await testCertificate({ names: ["ca.example"] });
+  const other = await testCertificate({ names: ["other-ca.example"], kind: "p384" });
+  const pool = (pem: string) => new SiteClientAuth("require_and_verify", clientPoolFromPem(pem));
+  const a = await site(["a.example"], ["a.example", "b.example", "c.example"], pool(chainPem));
+  const b = await site(["b.example"], undefined, pool(chainPem));
+  const c = await site(["c.example"], undefined, pool(other.chainPem));
+  const snapshot = new Snapshot({ server: base.config, sites: [a, b, c] });
+  const facts = factsOf(a, snapshot, { serverName: "a.example" });
+  expect(facts.mayServe("b.example")).toBe(true);
+  expect(facts.mayServe("c.example")).toBe(false);
 });
 
 it("policy 7.5: client authentication on either side allows no other site", async () => {
@@ -140,5 +183,6 @@ function factsOf(site: Site, snapshot: Snapshot, negotiated: Partial<Negotiated>
     socket.remoteAddress,
     site,
     snapshot,
+    { handlerOf: () => new RespondHandler("") },
   );
 }

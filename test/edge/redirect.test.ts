@@ -9,7 +9,18 @@ const site = (name: string, publicNameOnly = false) =>
   ({ names: [name], publicNameOnly }) as unknown as Snapshot["sites"][number];
 const snapshot = new Snapshot({
   server: {} as Snapshot["server"],
-  sites: [site("a.example"), site("*.b.example"), site("::1"), site("cover.example", true)],
+  sites: [
+    { ...site("plain.example"), hosts: { noRedirects: true } },
+    {
+      ...site("*.mixed.example"),
+      names: ["*.mixed.example", "yes.mixed.example"],
+      hosts: { noRedirects: ["*.mixed.example"] },
+    },
+    site("a.example"),
+    site("*.b.example"),
+    site("::1"),
+    site("cover.example", true),
+  ],
 });
 
 /** @param room how many bytes the socket takes before each drain */
@@ -75,6 +86,13 @@ test("The absolute form's authority replaces Host", () => {
   const head = "\r\nHost: other.example\r\n\r\n";
   expect(ask(`GET http://a.example?q HTTP/1.1${head}`).location).toBe("https://a.example/?q");
   expect(ask(`GET http://evil.example/ HTTP/1.1${head}`).status).toBe(404);
+});
+
+test("policy 3.4: names that are to have no redirect get 404, others of their site theirs", () => {
+  const status = (host: string) => ask(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`).status;
+  expect(status("plain.example")).toBe(404);
+  expect(status("no.mixed.example")).toBe(404);
+  expect(status("Yes.Mixed.example.")).toBe(308);
 });
 
 test.each(["evil.example", "example", "b.example", "y.x.b.example", "cover.example", "127.0.0.1"])(

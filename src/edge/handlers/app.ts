@@ -43,9 +43,11 @@ export class AppHandler implements Handler {
   async answer(request: Request, facts: ConnectionFacts): Promise<Response> {
     const host = askedHost(request);
     if (host === undefined) return refusal(400);
-    if (!facts.mayServe(host)) return refusal(421);
+    // Of another site that is no app, the client is to come again.
+    const handler = facts.handlerOf(host);
+    if (!(handler instanceof AppHandler)) return refusal(421);
     try {
-      return await this.#app(request, facts);
+      return await handler.#app(request, facts);
     } catch (error) {
       this.log.event("error", "app failed", describeException(error));
       return new Response(null, { status: 500 });

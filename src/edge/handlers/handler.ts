@@ -6,7 +6,7 @@ import type { Negotiated } from "../../tls/output.ts";
 
 /** One per site. */
 export interface Handler {
-  readonly kind: "respond" | "app" | "forward";
+  readonly kind: "respond" | "redirect" | "app" | "forward";
   /** ALPN protocols that it speaks, best first. */
   readonly alpn: readonly string[];
   /** Called when the handshake is done. */
@@ -59,4 +59,6 @@ export interface ConnectionFacts extends Negotiated, Endpoints {
   readonly publicNameOnly: boolean;
   /** Does the shown certificate cover this name, and may it be asked for over this connection (policy §7.5, §8.5)? */
   mayServe(host: string): boolean;
+  /** What answers for a name that may be served here: of another site, its own. Undefined: 421. */
+  handlerOf(host: string): Handler | undefined;
 }

@@ -12,7 +12,7 @@ import {
 import type { ConnectionFacts, Handler, HandlerConnection, Stream } from "./handler.ts";
 
 export class RespondHandler implements Handler {
-  readonly kind = "respond";
+  readonly kind: "respond" | "redirect" = "respond";
   readonly alpn = ["http/1.1"];
   readonly limits: HttpLimits;
   readonly body: Uint8Array;
@@ -30,7 +30,7 @@ export class RespondHandler implements Handler {
   }
 
   /** Head and, where it is small, body: built once a second for each `connection`, for the Date. */
-  answer(connection: Connection): Uint8Array {
+  answer(connection: Connection, _head: RequestHead): Uint8Array {
     const second = Math.floor(Date.now() / 1000);
     if (second !== this.#builtAt) {
       this.#builtAt = second;
@@ -63,7 +63,7 @@ export class RespondHandler implements Handler {
 }
 
 /** The answer's Connection field; "": none, which in HTTP/1.1 means that it persists. */
-type Connection = "" | "keep-alive" | "close";
+export type Connection = "" | "keep-alive" | "close";
 
 /** What is written at once, so that one slow reader holds no more. */
 const PIECE_BYTES = 64 * 1024;
@@ -72,6 +72,8 @@ class RespondConnection implements HandlerConnection, RequestSink {
   readonly #handler: RespondHandler;
   readonly #stream: Stream;
   readonly #facts: ConnectionFacts;
+  /** Of the site that was asked for last. */
+  #answers: RespondHandler;
   /** Undefined between two requests: idle connections are many. */
   #reader: RequestReader | undefined;
   /** Where the body's next piece begins; undefined: no answer is under way. */
@@ -84,7 +86,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
   #ended = false;
 
   constructor(handler: RespondHandler, stream: Stream, facts: ConnectionFacts) {
-    this.#handler = handler;
+    this.#handler = this.#answers = handler;
     this.#stream = stream;
     this.#facts = facts;
   }
@@ -126,16 +128,19 @@ class RespondConnection implements HandlerConnection, RequestSink {
   request(head: RequestHead): boolean {
     const { publicNameOnly } = this.#facts;
     // HTTP/1.0 without a Host asks for the name of the hello.
-    if (publicNameOnly || (head.host !== undefined && !this.#facts.mayServe(head.host.host))) {
+    const handler = head.host === undefined ? this.#handler : this.#facts.handlerOf(head.host.host);
+    // Another site's server is not reached from here: the client is to come again.
+    if (publicNameOnly || !(handler instanceof RespondHandler)) {
       this.#refuse(421);
       return false;
     }
+    this.#answers = handler;
     if (!head.keepAlive) this.#endsAfterAnswer = true;
     const persists = head.minorVersion === 1 ? "" : "keep-alive";
-    const opening = this.#handler.answer(head.keepAlive ? persists : "close");
-    const withBody = this.#handler.bodyRidesAlong;
+    const opening = handler.answer(head.keepAlive ? persists : "close", head);
+    const withBody = handler.bodyRidesAlong;
     if (head.method === "HEAD" && withBody) {
-      this.#write(opening, 0, opening.length - this.#handler.body.length);
+      this.#write(opening, 0, opening.length - handler.body.length);
     } else {
       this.#write(opening, 0, opening.length);
       if (!withBody && head.method !== "HEAD") this.#at = 0;
@@ -171,7 +176,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
   }
 
   #sendBody(): void {
-    const { body } = this.#handler;
+    const { body } = this.#answers;
     while (this.#at !== undefined && !this.#full) {
       const end = Math.min(this.#at + PIECE_BYTES, body.length);
       this.#write(body, this.#at, end);
