@@ -3,13 +3,19 @@
  * @module
  */
 import type { Config } from "../config/config.ts";
-import { DEFAULT_GROUPS, DEFAULT_SITE } from "../config/config.ts";
+import { DEFAULT_GROUPS } from "../config/config.ts";
 import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
-import type { SiteCredential } from "../snapshot/credential.ts";
-import { type Site, type SiteChange, Snapshot } from "../snapshot/snapshot.ts";
-import type { Overlay } from "../snapshot/overlay.ts";
-import type { SniTrie } from "../snapshot/sni-trie.ts";
+import { NameIndex } from "../snapshot/name-index.ts";
+import type { SiteSlots } from "../snapshot/site-slots.ts";
+import {
+  listingNames,
+  nameChanges,
+  type Site,
+  type SiteChange,
+  Snapshot,
+  type SnapshotParts,
+} from "../snapshot/snapshot.ts";
 import type { ServerConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
@@ -17,32 +23,28 @@ import { CipherSuite } from "../tls/wire/code-points.ts";
 import { readLeafKey } from "../x509/leaf-key.ts";
 import { sameBytes } from "../x509/certificate.ts";
 import { certificateCompression } from "./certificates/compression.ts";
-import { stampOf } from "./certificates/file-stamp.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
-import {
-  buildSite,
-  type BuiltSite,
-  filesOf,
-  staysAsItIs,
-  type WantedSite,
-} from "./site-builder.ts";
+import { foldElsewhere } from "./fold-names.ts";
+import { eachOf, inTurns } from "./pace.ts";
+import { filesStamp, hasFiles, makeSites, renewSite, type SiteSources } from "./site-builder.ts";
+import { keyOf, type WantedSite, wantedSites } from "./site-keys.ts";
+import { StorageError } from "./storage/storage.ts";
 
 export interface BuilderParts {
   readonly crypto: Crypto;
   readonly localCa: LocalCa;
   readonly keyLog: ((line: string) => void) | undefined;
+  /** Sites that are built, of how many that have to be: called often. */
+  readonly onProgress?: ((done: number, total: number) => void) | undefined;
 }
 
+/** Of the process rather than of a site. */
 export interface SnapshotWish {
   readonly config: Config;
   /** Undefined: ECH is off. */
   readonly ech: EchKeySet | undefined;
   readonly tickets: TicketKeys;
   readonly nowMs: number;
-  /** Certificates of the local CA to be obtained anew. */
-  readonly isDue: (credential: SiteCredential) => boolean;
-  /** What `changedFiles` found, or "all": look at every one, and refuse what cannot be used. */
-  readonly changed: ReadonlySet<WantedSite> | "all";
 }
 
 export interface BuiltSnapshot {
@@ -51,98 +53,154 @@ export interface BuiltSnapshot {
   readonly warnings: readonly string[];
   /** Those among them that the build before did not have. */
   readonly news: readonly string[];
-  /** Those that the local CA issued: they are renewed while sotto runs. */
-  readonly managed: readonly SiteCredential[];
+  /** The next moment at which something is due. */
+  readonly nextDueMs: number;
 }
 
 /** Builds one snapshot after the other, each from the one before: what has not changed is not made again. */
 export class SnapshotBuilder {
   readonly #parts: BuilderParts;
-  readonly #shared = new SharedCertificates();
-  #sites: ReadonlyMap<string, BuiltSite> = new Map();
-  #wish: SnapshotWish | undefined;
+  readonly #sources: SiteSources;
   #built: BuiltSnapshot | undefined;
+  #config: Config | undefined;
+  /** Of #config: those that have files, by their keys, and their places. */
+  #filed: ReadonlyMap<number, FiledSite> | undefined;
 
   constructor(parts: BuilderParts) {
     this.#parts = parts;
-  }
-
-  /** Sites that have files which are not as they were when they were read. */
-  async changedFiles(): Promise<Set<WantedSite>> {
-    const changed = new Set<WantedSite>();
-    for (const { wanted, stamp, hasFiles } of this.#sites.values()) {
-      if (hasFiles && await stampOf(filesOf(wanted)) !== stamp) changed.add(wanted);
-    }
-    return changed;
+    this.#sources = { ...parts, share: new SharedCertificates().share };
   }
 
   /**
+   * Goes on from what another run has built.
+   * @param config undefined: it was built from another one than is known
+   */
+  async adopt(snapshot: Snapshot, config: Config | undefined): Promise<BuiltSnapshot> {
+    this.#config = config;
+    this.#filed = undefined;
+    const { warnings, nextDueMs } = await inTurns(survey(snapshot.slots));
+    return this.#built = { snapshot, warnings, news: [], nextDueMs };
+  }
+
+  /**
+   * From another configuration. Sites that were the same in the one before stay, but for files that have changed.
    * With an error everything is as it was.
    *
    * @throws {X509Error} an operator's file cannot be used; the message names it
    * @throws {StorageError}
    */
   async build(wish: SnapshotWish): Promise<BuiltSnapshot> {
-    const { config, nowMs, isDue, changed } = wish;
-    const isSameConfig = changed !== "all" && this.#wish?.config === config;
-    const before = this.#sites;
-    const after = new Map<string, BuiltSite>();
-    const sources = { ...this.#parts, share: this.#shared.share };
-    const pace = new Pace();
-    for (const [key, wanted] of isSameConfig ? wantedOf(before) : wantedSites(config)) {
-      const old = before.get(key);
-      const siteWish = {
-        nowMs,
-        isDue,
-        haveFilesChanged: changed === "all" || (old !== undefined && changed.has(old.wanted)),
-        otherwise: changed === "all" ? "refuse" as const : "keep" as const,
-      };
-      const isSame = old !== undefined && staysAsItIs(old, siteWish);
-      after.set(key, isSame ? old : await buildSite(sources, wanted, old, siteWish));
-      if (pace.isOver) await pace.rest();
-    }
-    const managed: SiteCredential[] = [];
-    const warnings: string[] = [];
+    const { config, nowMs } = wish;
+    const last = this.#built?.snapshot;
+    const before = last === undefined
+      ? new Map<number, number[]>()
+      : await inTurns(placesByKey(last));
+    const made: (readonly [old: readonly number[], sites: readonly Site[]])[] = [];
+    let [done, total] = [0, config.sites.length];
+    await eachOf(wantedSites(config), AT_ONCE, (wanted) => {
+      const key = keyOf(wanted);
+      const places = placesOf(last, before.get(key), wanted);
+      if (places.length > 0) before.delete(key);
+      if (places.length > 0 && !hasFiles(wanted)) {
+        total--;
+        return undefined;
+      }
+      const at = made.push([places, []]) - 1;
+      const old = places.map((slot) => last!.slots.get(slot)!);
+      const wish = { key, nowMs, before: old, otherwise: "refuse" } as const;
+      return makeSites(this.#sources, wanted, wish).then((sites) => {
+        made[at] = [sites === old ? [] : places, sites === old ? [] : sites];
+        this.#parts.onProgress?.(++done, total);
+      });
+    });
     const changes: SiteChange[] = [];
-    let longestFlight = 0;
-    for (const [key, built] of after) {
-      managed.push(...built.managed);
-      warnings.push(...built.warnings);
-      longestFlight = Math.max(longestFlight, built.flightLength);
-      const old = before.get(key);
-      if (old !== built) changes.push(...changesBetween(old?.sites ?? [], built.sites));
-      if (pace.isOver) await pace.rest();
-    }
-    for (const [key, { sites }] of isSameConfig ? [] : before) {
-      if (!after.has(key)) changes.push(...changesBetween(sites, []));
-      if (pace.isOver) await pace.rest();
-    }
-    const known = new Set(this.#built?.warnings);
-    const built = {
-      snapshot: this.#snapshot(config, this.#server(wish, longestFlight), changes),
-      warnings,
-      news: warnings.filter((warning) => !known.has(warning)),
-      managed,
-    };
-    this.#sites = after;
-    this.#wish = wish;
-    return this.#built = built;
+    for (const [places, sites] of made) changes.push(...changesBetween(last, places, sites));
+    for (const places of before.values()) changes.push(...changesBetween(last, places, []));
+    return await this.#finish(wish, changes);
   }
 
-  /** The last snapshot over a new base of names. */
-  rebase(base: SniTrie, folded: Overlay): BuiltSnapshot {
+  /** Keys of sites whose files are not as they were when they were read. */
+  async changedFiles(): Promise<Set<number>> {
+    const changed = new Set<number>();
+    await eachOf(await this.#filedSites(), AT_ONCE, async ([key, { wanted, places }]) => {
+      const old = this.#built!.snapshot.slots.get(places[0]!)?.files?.stamp;
+      if (await filesStamp(wanted) !== old) changed.add(key);
+    });
+    return changed;
+  }
+
+  /** Places of sites for which something is due; of all whose certificates are the local CA's where `all` says so. */
+  due(nowMs: number, all: boolean): Promise<number[]> {
+    return inTurns(dueSites(this.#built!.snapshot.slots, nowMs, all));
+  }
+
+  /**
+   * The same configuration, with some sites looked after. Of what cannot be renewed or read the old stays.
+   *
+   * @param due places; their certificates are obtained anew, where `all` says so also those that are not due
+   * @param changed what `changedFiles` found
+   * @throws {StorageError | X509Error} the first trouble; what could be done is in `current` all the same
+   */
+  async refresh(
+    wish: SnapshotWish,
+    due: readonly number[],
+    changed: ReadonlySet<number>,
+    all: boolean,
+  ): Promise<{ readonly built: BuiltSnapshot; readonly trouble: unknown }> {
+    const { nowMs } = wish;
+    const { slots } = this.#built!.snapshot;
+    const changes: SiteChange[] = [];
+    const toRead = new Set(changed);
+    let trouble: unknown;
+    await eachOf(due, AT_ONCE, (slot) => {
+      const site = slots.get(slot);
+      if (site?.origin === undefined) return undefined;
+      if (site.files !== undefined) {
+        toRead.add(site.origin.key);
+        return undefined;
+      }
+      return renewSite(this.#sources, site, nowMs, all ? () => true : undefined).then(
+        (renewed) => void changes.push([slot, renewed]),
+        (error: unknown) => {
+          trouble ??= error;
+          if (error instanceof StorageError) throw error; // no other one will fare better
+        },
+      );
+    }).catch(() => {});
+    const filed = toRead.size === 0 ? undefined : await this.#filedSites();
+    await eachOf(toRead, AT_ONCE, async (key) => {
+      const { wanted, places } = filed?.get(key) ?? {};
+      if (wanted === undefined || places === undefined) return;
+      const before = places.map((slot) => slots.get(slot)!);
+      const one = { key, nowMs, before, otherwise: "keep", anew: !changed.has(key) } as const;
+      const sites = await makeSites(this.#sources, wanted, one);
+      if (sites === before) return;
+      changes.push(...changesBetween(this.#built!.snapshot, places, sites));
+    }).catch((error: unknown) => trouble ??= error);
+    return { built: await this.#finish(wish, changes), trouble };
+  }
+
+  /** The last snapshot with another table under it, that says the same. */
+  rebase(change: (snapshot: Snapshot) => Snapshot): BuiltSnapshot {
     const built = this.#built!;
-    return this.#built = { ...built, snapshot: built.snapshot.withBase(base, folded), news: [] };
+    return this.#built = { ...built, snapshot: change(built.snapshot), news: [] };
   }
 
-  #snapshot(
-    { defaultSni, fallbackSni }: Config,
-    server: ServerConfig,
-    changes: readonly SiteChange[],
-  ): Snapshot {
+  async #finish(wish: SnapshotWish, changes: readonly SiteChange[]): Promise<BuiltSnapshot> {
+    const { config: { defaultSni, fallbackSni }, config } = wish;
+    const last = this.#built?.snapshot;
+    const server = serverConfig({ ...this.#parts, ...wish }, 0);
     const parts = { server, defaultSni, fallbackSni };
-    if (this.#built !== undefined) return this.#built.snapshot.with(changes, parts);
-    return new Snapshot({ ...parts, sites: changes.map(([, site]) => site!) });
+    let snapshot = last === undefined
+      ? new Snapshot({ ...parts, sites: changes.map(([, site]) => site!) })
+      : await changed(last, changes, parts);
+    const { longestFlight, warnings, nextDueMs } = await inTurns(survey(snapshot.slots));
+    snapshot = snapshot.withTable(snapshot, { server: this.#server(wish, longestFlight) });
+    const known = new Set(this.#built?.warnings);
+    const news = warnings.filter((warning) => !known.has(warning));
+    if (this.#config !== config || changes.length > 0) this.#filed = undefined;
+    this.#config = config;
+    return this.#built = { snapshot, warnings, news, nextDueMs };
   }
 
   /** The same object where nothing has changed. */
@@ -151,55 +209,119 @@ export class SnapshotBuilder {
     const padding = config.ech.enabled ? flightPadding(longestFlight) : 0;
     const last = this.#built?.snapshot.server;
     const isSame = last?.ech === ech && last?.tickets === tickets &&
-      last?.flightPadding === padding && this.#wish?.config === config;
+      last?.flightPadding === padding && this.#config === config;
     return isSame ? last! : serverConfig({ ...this.#parts, config, ech, tickets }, padding);
   }
-}
 
-/** Lets the loop have its turn: sites are many, and connections must not wait for them. */
-class Pace {
-  #since = performance.now();
-
-  get isOver(): boolean {
-    return performance.now() - this.#since > TURN_MS;
-  }
-
-  async rest(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
-    this.#since = performance.now();
+  async #filedSites(): Promise<ReadonlyMap<number, FiledSite>> {
+    return this.#filed ??= this.#config?.sites.some(hasFiles) !== true
+      ? new Map()
+      : await inTurns(filedSites(this.#config, this.#built!.snapshot));
   }
 }
 
-const TURN_MS = 2;
-
-function* wantedOf(sites: ReadonlyMap<string, BuiltSite>): Generator<[string, WantedSite]> {
-  for (const [key, { wanted }] of sites) yield [key, wanted];
+interface FiledSite {
+  readonly wanted: WantedSite;
+  readonly places: readonly number[];
 }
 
-/**
- * Each by what tells it from every other one. policy §6.9: the public name has a certificate, but no site; unless it
- * is one as well.
- */
-function* wantedSites(
-  { sites, ech: { enabled, publicName } }: Config,
-): Generator<[string, WantedSite]> {
-  for (const site of sites) {
-    const wanted = { ...site, publicNameOnly: false };
-    yield [JSON.stringify(wanted), wanted];
+function* filedSites(config: Config, snapshot: Snapshot): Generator<void, Map<number, FiledSite>> {
+  const places = yield* placesByKey(snapshot, true);
+  const filed = new Map<number, FiledSite>();
+  for (const wanted of wantedSites(config)) {
+    if (!hasFiles(wanted)) continue;
+    const key = keyOf(wanted);
+    const own = placesOf(snapshot, places.get(key), wanted);
+    if (own.length > 0) filed.set(key, { wanted, places: own });
+    yield;
   }
-  if (!enabled || sites.some(({ names }) => names.includes(publicName))) return;
-  const handler = { kind: "respond", text: "" } as const;
-  const wanted = { ...DEFAULT_SITE, names: [publicName], handler, publicNameOnly: true };
-  yield [JSON.stringify(wanted), wanted];
+  return filed;
+}
+
+function* placesByKey(
+  { slots }: Snapshot,
+  withFiles: boolean = false,
+): Generator<void, Map<number, number[]>> {
+  const places = new Map<number, number[]>();
+  for (let slot = 0; slot < slots.length; slot++) {
+    if (slot % SLOTS_A_STEP === 0) yield;
+    const origin = slots.origin(slot);
+    if (origin === undefined || (withFiles && !origin.hasFiles)) continue;
+    const known = places.get(origin.key);
+    if (known === undefined) places.set(origin.key, [slot]);
+    else known.push(slot);
+  }
+  return places;
+}
+
+/** What came of a [[site]] before: one of its names must be there, whatever its key says. */
+function placesOf(
+  snapshot: Snapshot | undefined,
+  places: readonly number[] | undefined,
+  { names }: WantedSite,
+): readonly number[] {
+  if (snapshot === undefined || places === undefined) return [];
+  const slot = snapshot.slotOf(names[0]!);
+  return slot !== undefined && places.includes(slot) ? places : [];
+}
+
+function* dueSites(slots: SiteSlots, nowMs: number, all: boolean): Generator<void, number[]> {
+  const due: number[] = [];
+  for (let slot = 0; slot < slots.length; slot++) {
+    if (slot % SLOTS_A_STEP === 0) yield;
+    const origin = slots.origin(slot);
+    if (origin === undefined) continue;
+    const isDue = nowMs < origin.sinceMs || nowMs >= origin.dueMs || (all && origin.isManaged);
+    if (isDue) due.push(slot);
+  }
+  return due;
+}
+
+/** What is to be known of all sites together. */
+function* survey(
+  slots: SiteSlots,
+): Generator<void, { longestFlight: number; warnings: string[]; nextDueMs: number }> {
+  let [longestFlight, nextDueMs] = [0, Infinity];
+  const warnings: string[] = [];
+  for (let slot = 0; slot < slots.length; slot++) {
+    if (slot % SLOTS_A_STEP === 0) yield;
+    const origin = slots.origin(slot);
+    if (origin === undefined) continue;
+    longestFlight = Math.max(longestFlight, origin.flightLength);
+    nextDueMs = Math.min(nextDueMs, origin.dueMs);
+    if (origin.hasWarnings) warnings.push(...slots.get(slot)?.files?.warnings ?? []);
+  }
+  return { longestFlight, warnings, nextDueMs };
+}
+
+/** Many changes are planned in turns, and names found again on another thread. */
+async function changed(
+  snapshot: Snapshot,
+  changes: readonly SiteChange[],
+  parts: Partial<SnapshotParts>,
+): Promise<Snapshot> {
+  if (changes.length === 0) return snapshot.withTable(snapshot, parts);
+  const { slots, names } = await inTurns(snapshot.planning(changes));
+  const { index } = snapshot;
+  if (index.hasRoomFor(names.size)) {
+    const next = names.size === 0 ? index : index.withChanges(nameChanges(names));
+    return snapshot.withTable({ slots, index: next }, parts);
+  }
+  const base = await foldElsewhere(index, await inTurns(listingNames(names)));
+  return snapshot.withTable({ slots, index: new NameIndex(base) }, parts);
 }
 
 /** Of one [[site]], which may have come apart in another way. */
-function changesBetween(before: readonly Site[], after: readonly Site[]): SiteChange[] {
-  const isSameShape = before.length === after.length &&
-    after.every(({ names }, i) => names.join() === before[i]!.names.join());
-  if (isSameShape) return before.map((site, i) => [site, after[i]]);
+function changesBetween(
+  snapshot: Snapshot | undefined,
+  places: readonly number[],
+  after: readonly Site[],
+): SiteChange[] {
+  const isSameShape = places.length === after.length &&
+    after.every(({ names }, i) => names.join() === snapshot?.slots.get(places[i]!)?.names.join());
+  if (isSameShape) return places.map((slot, i) => [slot, after[i]]);
   return [
-    ...before.map((site): SiteChange => [site, undefined]),
+    ...places.map((slot): SiteChange => [slot, undefined]),
     ...after.map((site): SiteChange => [undefined, site]),
   ];
 }
@@ -216,7 +338,7 @@ function flightPadding(longestFlight: number): number {
 const REST_OF_FLIGHT = 700;
 
 export interface ServerParts extends Omit<BuilderParts, "localCa"> {
-  readonly config: Config;
+  readonly config: Pick<Config, "limits" | "ech">;
   readonly ech: EchKeySet | undefined;
   readonly tickets: TicketKeys;
 }
@@ -262,3 +384,6 @@ class SharedCertificates {
 }
 
 const MAX_SHARED = 1024;
+/** Sites under way: storage and the threads that sign have something to do meanwhile. */
+const AT_ONCE = 16;
+const SLOTS_A_STEP = 1024;

@@ -1,31 +1,29 @@
 /**
  * The control plane in the process that serves: it builds the first snapshot, and a new one whenever something is due.
  *
- * Where storage fails at start, the last snapshot of this machine serves, if it was built from the same configuration;
- * storage is tried again each minute.
+ * A start serves what the last run of the same configuration has left in the snapshot's file, at once; then it looks
+ * after what may have changed, as it does each minute from then on. So
+ * - a file that has changed meanwhile is read, and one that cannot be used is a warning, as in a server that runs: what
+ *   was read before goes on serving. A first start, and another configuration, refuse it;
+ * - of another configuration only those sites are built that are not the same as before;
+ * - where storage fails, what is in the file serves, and storage is tried again each minute.
  *
  * @module
  */
-import { createHash } from "node:crypto";
-
 import type { Config } from "../config/config.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { StoredEchKeys, StoredSnapshot } from "../snapshot/codec.ts";
-import type { SiteCredential } from "../snapshot/credential.ts";
 import { Snapshot } from "../snapshot/snapshot.ts";
 import { echKey, EchKeySet } from "../tls/ech.ts";
 import { freshTicketKey, rotate, type TicketKey, TicketKeys } from "../tls/tickets.ts";
-import {
-  type BuiltSnapshot,
-  serverConfig,
-  SnapshotBuilder,
-  type SnapshotWish,
-} from "./build-snapshot.ts";
+import { type BuiltSnapshot, serverConfig, SnapshotBuilder } from "./build-snapshot.ts";
 import { type LocalCa, openLocalCa } from "./certificates/local-ca.ts";
 import { ClockWatch } from "./clock-watch.ts";
 import { ensureEchKeySet, loadEchKeys } from "./ech/ech-key-store.ts";
 import { maximumNameLength } from "./ech/ech-keys.ts";
 import { foldElsewhere } from "./fold-names.ts";
+import { inTurns } from "./pace.ts";
+import { hashingConfig } from "./site-keys.ts";
 import type { SnapshotFile } from "./snapshot-file.ts";
 import { type Storage, StorageError } from "./storage/storage.ts";
 
@@ -43,6 +41,8 @@ export interface ControlPlaneParts {
   readonly monotonicMs?: () => number;
   /** What the operator should hear while it serves, a sentence. */
   readonly onWarning?: (what: string) => void;
+  /** Sites that a first start has built, of how many: once a second. */
+  readonly onProgress?: (done: number, total: number) => void;
   /** A later snapshot could not be built: the last one goes on serving. */
   readonly onTrouble: (error: unknown) => void;
 }
@@ -55,14 +55,7 @@ export interface ControlPlaneParts {
 export async function startControlPlane(parts: ControlPlaneParts): Promise<ControlPlane> {
   const { stored, warning } = await parts.file?.read() ?? {};
   const plane = new ControlPlane(parts, warning === undefined ? [] : [warning]);
-  try {
-    await plane.open();
-  } catch (error) {
-    if (!(error instanceof StorageError) || stored === undefined || !plane.canServe(stored)) {
-      throw error;
-    }
-    plane.serve(stored, error);
-  }
+  await plane.start(stored);
   return plane;
 }
 
@@ -84,11 +77,14 @@ export class ControlPlane {
   readonly #parts: ControlPlaneParts;
   readonly #clock: ClockWatch;
   #config: Config;
+  #configHash = "";
   #opened: Opened | undefined;
   #ech: Ech | undefined;
   #snapshot: Snapshot | undefined;
   #built: BuiltSnapshot | undefined;
   #rootKey = "";
+  /** What the chains of all sites lead to; while it is another than the local CA's they are obtained anew. */
+  #authorities = "";
   #warnings: readonly string[];
   /** Between these two times the local CA need not be looked after. */
   #lookedMs: number;
@@ -98,6 +94,8 @@ export class ControlPlane {
   #tickets: TicketKeys;
   #timer: ReturnType<typeof setInterval> | undefined;
   #onSnapshot: (snapshot: Snapshot) => void = () => {};
+  /** Whoever started it has not heard the warnings yet. */
+  #isStarting = true;
   /** One build at a time. */
   #queue: Promise<unknown> = Promise.resolve();
   #isTicking = false;
@@ -107,6 +105,7 @@ export class ControlPlane {
   #writing: Promise<void> = Promise.resolve();
   /** What the file holds, or is about to. */
   #written: { readonly slots: Snapshot["slots"]; readonly ech: Ech | undefined } | undefined;
+  #endRest: () => void = () => {};
 
   /** For `startControlPlane`. */
   constructor(parts: ControlPlaneParts, warnings: readonly string[]) {
@@ -150,6 +149,7 @@ export class ControlPlane {
   /** Looks after what is due, once a minute from now on. */
   keepFresh(onSnapshot: (snapshot: Snapshot) => void): void {
     this.#onSnapshot = onSnapshot;
+    onSnapshot(this.snapshot); // it may have changed since it was asked for
     this.#timer = setInterval(() => this.#ticking = this.#tick(), TICK_MS);
     this.#timer.unref();
   }
@@ -166,6 +166,7 @@ export class ControlPlane {
 
   /** Resolves once the file holds what is served, or could not be written. */
   async written(): Promise<void> {
+    this.#endRest();
     await this.#writing;
   }
 
@@ -175,50 +176,101 @@ export class ControlPlane {
    * @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where
    */
   async reload(config: Config): Promise<void> {
-    await this.#inTurn(async () => {
-      const opened = await this.#open();
-      const ech = await this.#openEch(config, opened.storage);
-      await this.#build(opened, { config, ech, changed: "all", isDue: () => false });
-    });
-    this.#tellNews();
-    this.#onSnapshot(this.snapshot);
+    await this.#inTurn(() => this.#configure(config));
+    this.#tell();
   }
 
-  /** For `startControlPlane`: the first snapshot from storage. */
-  async open(): Promise<void> {
+  /** For `startControlPlane`. @param stored what an earlier run has left */
+  async start(stored: StoredSnapshot | undefined): Promise<void> {
+    this.#configHash = await inTurns(hashingConfig(this.#config));
+    const isSame = stored?.configHash === this.#configHash;
+    try {
+      if (isSame) await this.#goOn(stored);
+      else await this.#configure(this.#config, stored);
+    } catch (error) {
+      if (!(error instanceof StorageError) || !isSame) throw error;
+      this.#serve(stored, undefined);
+      const since = new Date(stored.createdMs).toISOString();
+      this.#warnings = [
+        ...this.#warnings,
+        `Storage cannot be used, what it held at ${since} is served: ${error.message}`,
+      ];
+    }
+    if (this.#opened !== undefined && stored !== undefined) await this.#firstLook();
+    this.#isStarting = false;
+  }
+
+  /** What an earlier run of the same configuration has built. */
+  async #goOn(stored: StoredSnapshot): Promise<void> {
     const opened = await this.#open();
     const ech = await this.#openEch(this.#config, opened.storage);
-    await this.#build(opened, {
-      config: this.#config,
-      ech,
-      changed: "all",
-      isDue: () => false,
-    });
+    this.#serve(stored, ech);
+    this.#opened = opened;
+    this.#built = await opened.builder.adopt(this.snapshot, this.#config);
+    this.#nextLookMs = this.#nextLookOf(opened.localCa);
+    this.#writeFile();
   }
 
-  /** For `startControlPlane`: was it built from this configuration? */
-  canServe({ configHash }: StoredSnapshot): boolean {
-    return configHash === hashOf(this.#config);
+  /** @param stored of another configuration: what is the same in both is not built again */
+  async #configure(config: Config, stored?: StoredSnapshot): Promise<void> {
+    const opened = await this.#open();
+    const configHash = await inTurns(hashingConfig(config));
+    const ech = await this.#openEch(config, opened.storage);
+    if (stored !== undefined) {
+      const { crypto, keyLog } = this.#parts;
+      const parts = { config, crypto, keyLog, tickets: this.#tickets, ech: undefined };
+      const server = serverConfig(parts, stored.flightPadding);
+      await opened.builder.adopt(new Snapshot({ server, sites: [] }, stored.table), undefined);
+      this.#authorities = stored.authorities;
+    } else if (this.#opened === undefined && this.#snapshot !== undefined) {
+      await opened.builder.adopt(this.#snapshot, this.#config);
+    }
+    const wish = { config, ech: ech?.set, tickets: this.#tickets, nowMs: this.#parts.now() };
+    const isFirst = this.#snapshot === undefined && stored === undefined;
+    const built = await opened.builder.build(wish);
+    if (isFirst) this.#authorities = opened.localCa.authorities;
+    this.#config = config;
+    this.#configHash = configHash;
+    this.#ech = ech;
+    this.#take(opened, built);
   }
 
-  /** For `startControlPlane`: a snapshot of an earlier run. */
-  serve(stored: StoredSnapshot, cause: StorageError): void {
+  /** Puts a snapshot of an earlier run in the place of what was there. @param ech undefined: as it was then */
+  #serve(stored: StoredSnapshot, ech: Ech | undefined): void {
     const { crypto, keyLog } = this.#parts;
-    const { table, ech: keys, rootKey, flightPadding, createdMs, defaultSni, fallbackSni } = stored;
-    this.#ech = keys && {
+    const { table, ech: keys, rootKey, flightPadding, defaultSni, fallbackSni } = stored;
+    const before = keys && {
       set: new EchKeySet(keys.keys.map((key) => echKey(crypto, key)), keys.state),
       stored: keys,
     };
+    this.#ech = ech === undefined || (before !== undefined && isSameEch(ech, before))
+      ? before
+      : ech;
     const parts = { config: this.#config, crypto, keyLog, tickets: this.#tickets };
     const server = serverConfig({ ...parts, ech: this.#ech?.set }, flightPadding);
     this.#snapshot = new Snapshot({ server, sites: [], defaultSni, fallbackSni }, table);
-    this.#written = { slots: table.slots, ech: this.#ech };
+    this.#written = { slots: table.slots, ech: before };
     this.#rootKey = rootKey;
-    const since = new Date(createdMs).toISOString();
-    this.#warnings = [
-      ...this.#warnings,
-      `Storage cannot be used, what it held at ${since} is served: ${cause.message}`,
-    ];
+    this.#authorities = stored.authorities;
+  }
+
+  /**
+   * Before anybody is served: what is due or has changed, as long as it does not take long. The rest goes on while it
+   * serves. An expired certificate is worth waiting for.
+   */
+  async #firstLook(): Promise<void> {
+    const { builder } = this.#opened!;
+    const { slots } = this.snapshot;
+    const nowMs = this.#parts.now();
+    const due = await builder.due(nowMs, false);
+    const isExpired = due.some((slot) => {
+      const { sinceMs, dueMs } = slots.origin(slot)!;
+      return nowMs >= dueMs + (dueMs - sinceMs) / 4; // due when four fifths of its life are over
+    });
+    const timeout = Promise.withResolvers<void>();
+    const timer = setTimeout(timeout.resolve, isExpired ? FIRST_LOOK_EXPIRED_MS : FIRST_LOOK_MS);
+    await Promise.race([this.#ticking = this.#tick(), timeout.promise]);
+    clearTimeout(timer);
   }
 
   async #open(): Promise<Opened> {
@@ -226,8 +278,20 @@ export class ControlPlane {
     const { openStorage, crypto, keyLog, now } = this.#parts;
     const storage = await openStorage();
     const localCa = await openLocalCa({ storage, now });
-    const builder = new SnapshotBuilder({ crypto, localCa, keyLog });
+    const onProgress = this.#progress();
+    const builder = new SnapshotBuilder({ crypto, localCa, keyLog, onProgress });
     return { storage, localCa, builder };
+  }
+
+  /** Tells the first start's progress, from its second second on. */
+  #progress(): (done: number, total: number) => void {
+    let nextMs = performance.now() + PROGRESS_MS;
+    return (done, total) => {
+      const nowMs = performance.now();
+      if (!this.#isStarting || nowMs < nextMs) return;
+      nextMs = nowMs + PROGRESS_MS;
+      this.#parts.onProgress?.(done, total);
+    };
   }
 
   async #openEch({ ech, sites }: Config, storage: Storage): Promise<Ech | undefined> {
@@ -235,51 +299,33 @@ export class ControlPlane {
     const { crypto, now } = this.#parts;
     const set = await ensureEchKeySet(crypto, storage, {
       publicName: ech.publicName,
-      maximumNameLength: maximumNameLength(
-        sites.filter((site) => site.ech).flatMap((site) => site.names),
-        false,
-      ),
+      maximumNameLength: maximumNameLength(namesOf(sites), false),
       nowMs: now(),
     });
-    const keys = await loadEchKeys(storage);
-    const isSame = this.#ech !== undefined &&
-      JSON.stringify(this.#ech.stored.keys) === JSON.stringify(keys) &&
-      this.#ech.set.state === set.state;
-    return isSame ? this.#ech : { set, stored: { state: set.state, keys } };
+    const next = { set, stored: { state: set.state, keys: await loadEchKeys(storage) } };
+    return this.#ech !== undefined && isSameEch(this.#ech, next) ? this.#ech : next;
   }
 
-  /** With an error everything is as it was. */
-  async #build(
-    opened: Opened,
-    wish: Pick<SnapshotWish, "config" | "isDue" | "changed"> & { readonly ech: Ech | undefined },
-  ): Promise<void> {
-    const { now } = this.#parts;
-    const { config, ech } = wish;
-    const built = await opened.builder.build({
-      ...wish,
-      ech: ech?.set,
-      tickets: this.#tickets,
-      nowMs: now(),
-    });
+  #take(opened: Opened, built: BuiltSnapshot): void {
     this.#opened = opened;
-    this.#config = config;
-    this.#ech = ech;
     this.#built = built;
     this.#snapshot = built.snapshot;
-    this.#nextLookMs = opened.localCa.schedule(built.managed).nextLookMs;
+    this.#nextLookMs = this.#nextLookOf(opened.localCa);
     this.#writeFile();
     this.#fold();
+  }
+
+  #nextLookOf(localCa: LocalCa): number {
+    const nextDueMs = this.#built?.nextDueMs ?? Infinity;
+    const { nextLookMs } = localCa.schedule([]);
+    return nextDueMs > this.#parts.now() ? Math.min(nextLookMs, nextDueMs) : nextLookMs;
   }
 
   async #tick(): Promise<void> {
     if (this.#isTicking) return await this.#ticking;
     this.#isTicking = true;
     try {
-      const isRotated = this.#rotateTicketKeys();
-      if (await this.#inTurn(() => this.#refresh(isRotated))) {
-        this.#tellNews();
-        this.#onSnapshot(this.snapshot);
-      }
+      await this.#refresh(this.#rotateTicketKeys());
     } catch (error) {
       this.#parts.onTrouble(error);
     } finally {
@@ -287,31 +333,49 @@ export class ControlPlane {
     }
   }
 
-  /** True: there is another snapshot. */
-  async #refresh(isRotated: boolean): Promise<boolean> {
+  /** In steps, each of them a snapshot that is served: whoever wants another configuration need not wait for all. */
+  async #refresh(isRotated: boolean): Promise<void> {
     const opened = this.#opened;
     if (opened === undefined) {
-      await this.open();
-      return true;
+      await this.#inTurn(() => this.#configure(this.#config));
+      this.#tell();
+      return await this.#refresh(isRotated);
     }
+    const { localCa, builder } = opened;
     let trouble: unknown;
-    const isRenewed = await this.#renewAuthorities(opened.localCa).catch((error: unknown) => {
+    const isRenewed = await this.#renewAuthorities(localCa).catch((error: unknown) => {
       trouble = error; // what else is due need not wait for it
       return false;
     });
-    const { leavesDue } = opened.localCa.schedule(this.#built!.managed);
-    const changed = await opened.builder.changedFiles();
-    const isNew = isRotated || isRenewed || leavesDue.length > 0 || changed.size > 0;
-    if (isNew) {
-      const due = new Set<SiteCredential>(leavesDue);
-      const isDue = (credential: SiteCredential): boolean => isRenewed || due.has(credential);
-      await this.#build(opened, { config: this.#config, ech: this.#ech, isDue, changed });
+    const { authorities } = localCa;
+    const all = isRenewed || this.#authorities !== authorities;
+    const nowMs = this.#parts.now();
+    const due = await builder.due(nowMs, all);
+    let changed: ReadonlySet<number> = await builder.changedFiles();
+    let isNew = isRotated;
+    for (let at = 0; at < due.length || changed.size > 0 || isNew; at += SITES_A_STEP) {
+      const step = due.slice(at, at + SITES_A_STEP);
+      await this.#inTurn(async () => {
+        const wish = { config: this.#config, ech: this.#ech?.set, tickets: this.#tickets, nowMs };
+        const refreshed = await builder.refresh(wish, step, changed, all);
+        trouble ??= refreshed.trouble;
+        this.#take(opened, refreshed.built);
+      });
+      this.#tell();
+      [changed, isNew] = [new Set(), false];
+      if (trouble instanceof StorageError) break;
     }
     if (trouble !== undefined) this.#parts.onTrouble(trouble);
-    return isNew;
+    else this.#authorities = authorities;
+  }
+
+  #tell(): void {
+    this.#tellNews();
+    this.#onSnapshot(this.snapshot);
   }
 
   #tellNews(): void {
+    if (this.#isStarting) return;
     for (const what of this.#built?.news ?? []) this.#parts.onWarning?.(what);
   }
 
@@ -331,12 +395,12 @@ export class ControlPlane {
   /** True: chains are others from now on. */
   async #renewAuthorities(localCa: LocalCa): Promise<boolean> {
     const nowMs = this.#parts.now();
-    const { authoritiesDue, nextLookMs } = localCa.schedule(this.#built!.managed);
+    const { authoritiesDue } = localCa.schedule([]);
     // Before the last look: the clock was set back.
     const isDue = nowMs >= this.#nextLookMs || nowMs < this.#lookedMs;
     if (!isDue && !authoritiesDue) return false;
     this.#lookedMs = nowMs;
-    this.#nextLookMs = nextLookMs;
+    this.#nextLookMs = this.#nextLookOf(localCa);
     const { mayErase, jumpMs } = this.#clock.look();
     if (jumpMs !== 0) this.#parts.onWarning?.(aboutJump(jumpMs));
     const isRenewed = await localCa.renew();
@@ -357,20 +421,51 @@ export class ControlPlane {
     this.#written = { slots: snapshot.slots, ech };
     const facts = {
       createdMs: now(),
-      configHash: hashOf(this.#config),
+      configHash: this.#configHash,
       rootKey: this.rootKey,
+      authorities: this.#authorities,
       flightPadding: snapshot.server.flightPadding,
       ech: ech?.stored,
     };
     this.#writing = this.#writing.then(async () => {
       if (this.#written?.slots !== snapshot.slots) return; // a newer one waits behind
       try {
+        const startMs = performance.now();
         await file.write(snapshot, facts);
+        if (snapshot.slots.looseCount > MAX_LOOSE) await this.#packSites(file, snapshot.slots);
+        await this.#rest(WRITE_REST * (performance.now() - startMs));
       } catch (error) {
         this.#written = undefined;
         this.#parts.onTrouble(error);
       }
     });
+  }
+
+  /** A large file takes its time: it is not written for each change of many, the last one counts. */
+  async #rest(ms: number): Promise<void> {
+    if (ms < MIN_REST_MS) return;
+    const rest = Promise.withResolvers<void>();
+    const timer = setTimeout(rest.resolve, ms);
+    timer.unref();
+    this.#endRest = rest.resolve;
+    await rest.promise;
+    clearTimeout(timer);
+  }
+
+  /** Sites that are objects take ten times the room of their bytes, which have just been written. */
+  async #packSites(file: SnapshotFile, written: Snapshot["slots"]): Promise<void> {
+    const { stored, warning } = await file.read();
+    if (stored === undefined) throw new Error(warning ?? "The snapshot's file has gone");
+    await this.#inTurn(() => {
+      const { slots } = this.snapshot;
+      this.#built = this.#opened!.builder.rebase((snapshot) =>
+        snapshot.withSites(stored.table.slots.base, written)
+      );
+      this.#snapshot = this.#built.snapshot;
+      if (slots === written) this.#written = { slots: this.snapshot.slots, ech: this.#ech };
+      return Promise.resolve();
+    });
+    this.#onSnapshot(this.snapshot);
   }
 
   /** In the background, on another thread: the overlay has grown large. */
@@ -382,7 +477,9 @@ export class ControlPlane {
       await this.#inTurn(() => {
         // Whoever had more changes than an overlay holds has built a base of its own.
         if (this.snapshot.index.base !== index.base) return Promise.resolve();
-        this.#built = this.#opened!.builder.rebase(base, index.overlay);
+        this.#built = this.#opened!.builder.rebase((snapshot) =>
+          snapshot.withBase(base, index.overlay)
+        );
         this.#snapshot = this.#built.snapshot;
         return Promise.resolve();
       });
@@ -399,9 +496,13 @@ export class ControlPlane {
   }
 }
 
-/** What a snapshot depends on. */
-function hashOf({ file: _file, warnings: _warnings, ...config }: Config): string {
-  return createHash("sha256").update(JSON.stringify(config)).digest("hex");
+function isSameEch(a: Ech, b: Ech): boolean {
+  return a.stored.state === b.stored.state &&
+    JSON.stringify(a.stored.keys) === JSON.stringify(b.stored.keys);
+}
+
+function* namesOf(sites: Config["sites"]): Generator<string> {
+  for (const { names, ech } of sites) if (ech) yield* names;
 }
 
 function aboutJump(jumpMs: number): string {
@@ -413,6 +514,16 @@ function aboutJump(jumpMs: number): string {
 }
 
 const TICK_MS = 60_000;
+const PROGRESS_MS = 1000;
+const FIRST_LOOK_MS = 100;
+const FIRST_LOOK_EXPIRED_MS = 1000;
+/** Renewed together, and then served. */
+const SITES_A_STEP = 256;
+/** Sites that may be objects before they are packed. */
+const MAX_LOOSE = 2048;
+/** After writing it rests for so many times as long as that took, where that is long at all. */
+const WRITE_REST = 4;
+const MIN_REST_MS = 400;
 /** acme §14.12. */
 const SWEEP_EVERY_MS = 86_400_000;
 /** policy §5 and tls13-server §7.1: a key opens what it sealed for as long as that may be used. */

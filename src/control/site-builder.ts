@@ -3,21 +3,20 @@
  * @module
  */
 import { createHash } from "node:crypto";
+import process from "node:process";
 
 import type { SiteOptions } from "../config/config.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { SiteClientAuth } from "../snapshot/client-auth.ts";
-import {
-  credentialFromPem,
-  orderCredentials,
-  type SiteCredential,
-} from "../snapshot/credential.ts";
-import type { Site } from "../snapshot/snapshot.ts";
+import { credentialFromPem, orderCredentials, SiteCredential } from "../snapshot/credential.ts";
+import type { ReadFiles, Site, SiteOrigin } from "../snapshot/snapshot.ts";
 import type { ClientAuth, SiteConfig } from "../tls/config.ts";
 import { X509Error } from "../x509/error.ts";
 import { stampOf } from "./certificates/file-stamp.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
-import { loadSiteFiles, type SiteFiles } from "./certificates/site-files.ts";
+import { needsRenewal, renewalTimeMs } from "./certificates/renewal.ts";
+import { loadSiteFiles } from "./certificates/site-files.ts";
+import type { WantedSite } from "./site-keys.ts";
 
 export interface SiteSources {
   readonly crypto: Crypto;
@@ -26,100 +25,125 @@ export interface SiteSources {
   readonly share: (der: Uint8Array) => Uint8Array;
 }
 
-/** The options of one [[site]], or of the ECH public name. */
-export interface WantedSite extends SiteOptions {
-  readonly publicNameOnly: boolean;
-}
-
-/** What came of one [[site]]: several sites where its names have different certificates. */
-export interface BuiltSite {
-  readonly wanted: WantedSite;
-  readonly sites: readonly Site[];
-  /** Those that the local CA issued: they are renewed while sotto runs. */
-  readonly managed: readonly SiteCredential[];
-  /** What the operator should hear, each a sentence. */
-  readonly warnings: readonly string[];
-  readonly files: SiteFiles;
-  readonly hasFiles: boolean;
-  /** Of the files when they were read. */
-  readonly stamp: string;
-  /** False: they could not be used, and `files` is what was read before. */
-  readonly isUpToDate: boolean;
-  /** From then on a certificate has expired that had not: another one may be the better. */
-  readonly orderedUntilMs: number;
-  /** Of what differs from site to site: the longest chain in a Certificate message, and the CertificateRequest. */
-  readonly flightLength: number;
-}
-
 export interface SiteWish {
+  readonly key: number;
   readonly nowMs: number;
-  /** To be obtained anew. */
-  readonly isDue: (credential: SiteCredential) => boolean;
-  /** Its files have another stamp. */
-  readonly haveFilesChanged: boolean;
+  /** What came of the same [[site]] before. */
+  readonly before: readonly Site[];
   /** A file that cannot be used: keep what was read before, or refuse. */
   readonly otherwise: "keep" | "refuse";
+  /** Read the files though they are as they were: what is said of them depends on the time. Default: false. */
+  readonly anew?: boolean;
 }
 
 /**
- * The same object where nothing has changed.
+ * What comes of one [[site]]: several sites where its names have different certificates. `before` where its files are
+ * as they were.
  *
  * @throws {X509Error} an operator's file cannot be used; the message names it
  * @throws {StorageError}
  */
-export async function buildSite(
+export async function makeSites(
   sources: SiteSources,
   wanted: WantedSite,
-  before: BuiltSite | undefined,
-  wish: SiteWish,
-): Promise<BuiltSite> {
-  const { nowMs, isDue } = wish;
-  if (before !== undefined && staysAsItIs(before, wish)) return before;
-  const read = await readFiles(sources, wanted, before, wish);
-  const { files } = read;
-  const isSame = before !== undefined && files === before.files && read.stamp === before.stamp &&
-    read.isUpToDate === before.isUpToDate &&
-    nowMs < before.orderedUntilMs && !before.managed.some(isDue);
-  if (isSame) return before;
+  { key, nowMs, before, otherwise, anew = false }: SiteWish,
+): Promise<readonly Site[]> {
+  // Before they are read: what changes meanwhile is seen at the next look.
+  const stamp = await filesStamp(wanted);
+  const old = before[0]?.files;
+  const isSame = before.length > 0 && (old?.stamp ?? "") === stamp && old?.isUpToDate !== false;
+  if (isSame && !anew) return before;
+  try {
+    return await readSites(sources, wanted, { key, nowMs, before, stamp });
+  } catch (error) {
+    const isKept = error instanceof X509Error && before.length > 0 && otherwise === "keep";
+    if (!isKept) throw error;
+    const warnings = [`${error.message}. What was read before goes on serving`];
+    return before.map((site, i) => ({
+      ...site,
+      files: { stamp, isUpToDate: false, warnings: i === 0 ? warnings : [] },
+      origin: { ...site.origin!, hasWarnings: i === 0 },
+    }));
+  }
+}
 
-  const managed: SiteCredential[] = [];
-  const obtain = async (names: readonly string[]): Promise<SiteCredential> => {
-    const id = `local:${names[0]}`;
-    const old = before?.managed.find((credential) => credential.id === id && !isDue(credential));
-    const credential = old ?? await localCredential(sources, id, names);
-    managed.push(credential);
-    return credential;
-  };
-  const clientAuth = wanted.clientAuth && files.clientPool &&
-    new SiteClientAuth(wanted.clientAuth.mode, files.clientPool);
+/**
+ * The same site with what is due renewed, and its certificates in the order of now.
+ *
+ * @param isDue of those that the local CA issued
+ * @throws {StorageError | X509Error}
+ */
+export async function renewSite(
+  sources: SiteSources,
+  site: Site,
+  nowMs: number,
+  isDue: (credential: SiteCredential) => boolean = (one) => needsRenewal(one, nowMs),
+): Promise<Site> {
+  const credentials = await Promise.all(
+    credentialsOf(site).map((credential) =>
+      credential.origin === "managed" && isDue(credential)
+        ? localCredential(sources, site.names)
+        : credential
+    ),
+  );
+  const tls = { ...site.tls, credentials: orderCredentials(credentials, nowMs) };
+  const { key } = site.origin!;
+  return { ...site, tls, origin: originOf(key, tls, site.files, nowMs) };
+}
+
+/** A key in the environment counts as a file that changes with it. "": there are none. */
+export async function filesStamp(wanted: SiteOptions): Promise<string> {
+  if (!hasFiles(wanted)) return "";
+  const { certificates, clientAuth } = wanted;
+  const sources = certificates.flatMap(({ certificate, key }) => [certificate, key]);
+  const paths = sources.filter((path) => !path.startsWith(ENV));
+  const values = sources.filter((path) => path.startsWith(ENV))
+    .map((path) => hashOf(process.env[path.slice(ENV.length)] ?? ""));
+  return [await stampOf([...paths, ...clientAuth?.ca ?? []]), ...values].join();
+}
+
+export function hasFiles({ certificates, clientAuth }: SiteOptions): boolean {
+  return certificates.length > 0 || (clientAuth !== undefined && clientAuth.ca.length > 0);
+}
+
+interface ReadWish extends Pick<SiteWish, "key" | "nowMs" | "before"> {
+  readonly stamp: string;
+}
+
+async function readSites(
+  sources: SiteSources,
+  wanted: WantedSite,
+  { key, nowMs, before, stamp }: ReadWish,
+): Promise<Site[]> {
+  const { parts, clientPool, warnings } = await loadSiteFiles(
+    sources.crypto,
+    wanted,
+    nowMs,
+    sources.share,
+  );
+  const clientAuth = wanted.clientAuth && clientPool &&
+    new SiteClientAuth(wanted.clientAuth.mode, clientPool);
   const sites: Site[] = [];
-  for (const { names, credentials } of files.parts) {
+  for (const [i, { names, credentials }] of parts.entries()) {
     const own = isIssued(wanted, names, credentials)
-      ? [...credentials, await obtain(names)]
+      ? [...credentials, await obtain(sources, names, before, nowMs)]
       : credentials;
+    const tls = siteConfig(wanted, orderCredentials(own, nowMs), clientAuth);
+    const files = stamp === ""
+      ? undefined
+      : { stamp, isUpToDate: true, warnings: i === 0 ? warnings : [] };
     sites.push({
       names,
-      tls: siteConfig(wanted, orderCredentials(own, nowMs), clientAuth),
+      tls,
       handler: wanted.handler,
       publicNameOnly: wanted.publicNameOnly,
       ...(wanted.requireEch && { requireEch: true }),
       ...(wanted.hosts && { hosts: wanted.hosts }),
+      ...(files && { files }),
+      origin: originOf(key, tls, files, nowMs),
     });
   }
-  const all = sites.flatMap((site) => site.tls.credentials);
-  const ends = all.map((credential) => credential.notAfterMs).filter((ms) => ms > nowMs);
-  return {
-    wanted,
-    sites,
-    managed,
-    files,
-    hasFiles: filesOf(wanted).length > 0,
-    stamp: read.stamp,
-    isUpToDate: read.isUpToDate,
-    warnings: read.warnings,
-    orderedUntilMs: Math.min(...ends),
-    flightLength: Math.max(0, ...all.map(chainLength)) + requestLength(clientAuth),
-  };
+  return sites;
 }
 
 /** By the local CA: what files do not cover, or all of it where that is wished (policy §1.3, §1.4). */
@@ -140,49 +164,64 @@ function isIssued(
   );
 }
 
-/** Nothing of it is to be looked at. */
-export function staysAsItIs(
-  { managed, orderedUntilMs }: BuiltSite,
-  { nowMs, isDue, haveFilesChanged }: SiteWish,
-): boolean {
-  return !haveFilesChanged && nowMs < orderedUntilMs && !managed.some(isDue);
-}
-
-/** All files that a site is made from. */
-export function filesOf({ certificates, clientAuth }: SiteOptions): string[] {
-  const pairs = certificates.flatMap(({ certificate, key }) => [certificate, key]);
-  return [...pairs.filter((path) => !path.startsWith("env:")), ...clientAuth?.ca ?? []];
-}
-
-async function readFiles(
-  { crypto, share }: SiteSources,
-  wanted: WantedSite,
-  before: BuiltSite | undefined,
-  { nowMs, haveFilesChanged, otherwise }: SiteWish,
-): Promise<Pick<BuiltSite, "files" | "stamp" | "isUpToDate" | "warnings">> {
-  if (before !== undefined && !haveFilesChanged) return before;
-  // Before they are read: what changes meanwhile is seen at the next look.
-  const stamp = await stampOf(filesOf(wanted));
-  if (before?.stamp === stamp && before.isUpToDate) return before;
-  try {
-    const files = await loadSiteFiles(crypto, wanted, nowMs, share);
-    return { files, stamp, isUpToDate: true, warnings: files.warnings };
-  } catch (error) {
-    if (!(error instanceof X509Error) || before === undefined || otherwise === "refuse") {
-      throw error;
-    }
-    const warning = `${error.message}. What was read before goes on serving`;
-    return { files: before.files, stamp, isUpToDate: false, warnings: [warning] };
-  }
+/** The one that there was, if it is still good. */
+async function obtain(
+  sources: SiteSources,
+  names: readonly string[],
+  before: readonly Site[],
+  nowMs: number,
+): Promise<SiteCredential> {
+  const id = localId(names);
+  const old = before.flatMap(credentialsOf).find((credential) =>
+    credential.origin === "managed" && credential.id === id && !needsRenewal(credential, nowMs)
+  );
+  return old ?? await localCredential(sources, names);
 }
 
 async function localCredential(
   { localCa, crypto, share }: SiteSources,
-  id: string,
   names: readonly string[],
 ): Promise<SiteCredential> {
   const { certificatePem, keyPem } = await localCa.obtain(names);
-  return credentialFromPem(crypto, { id, certificatePem, keyPem, share });
+  return credentialFromPem(crypto, { id: localId(names), certificatePem, keyPem, share });
+}
+
+function localId(names: readonly string[]): string {
+  return `local:${names[0]}`;
+}
+
+function credentialsOf({ tls }: Site): SiteCredential[] {
+  return tls.credentials.filter((one) => one instanceof SiteCredential);
+}
+
+function originOf(
+  key: number,
+  tls: SiteConfig,
+  files: ReadFiles | undefined,
+  nowMs: number,
+): SiteOrigin {
+  let [sinceMs, dueMs] = [0, Infinity];
+  let isManaged = false;
+  for (const credential of tls.credentials) {
+    // An expired one goes behind the others.
+    if (credential.notAfterMs > nowMs) dueMs = Math.min(dueMs, credential.notAfterMs);
+    if (!(credential instanceof SiteCredential) || credential.origin !== "managed") continue;
+    isManaged = true;
+    sinceMs = Math.max(sinceMs, credential.notBeforeMs);
+    dueMs = Math.min(dueMs, Math.floor(renewalTimeMs(credential)) + 1);
+  }
+  const flightLength = Math.max(0, ...tls.credentials.map(chainLength)) +
+    requestLength(tls.clientAuth);
+  const hasWarnings = files !== undefined && files.warnings.length > 0;
+  return {
+    key,
+    sinceMs,
+    dueMs,
+    flightLength,
+    isManaged,
+    hasFiles: files !== undefined,
+    hasWarnings,
+  };
 }
 
 function siteConfig(
@@ -220,8 +259,14 @@ function requestLength(clientAuth: SiteConfig["clientAuth"]): number {
   return clientAuth.authorities.reduce((total, name) => total + 2 + name.length, 64);
 }
 
+function hashOf(text: string): string {
+  return createHash("sha256").update(text).digest("base64url").slice(0, 16);
+}
+
 /** Length and extensions of a CertificateEntry. */
 const ENTRY_OVERHEAD = 5;
 
 /** What the handlers speak. */
 const HTTP_PROTOCOLS = ["http/1.1"];
+
+const ENV = "env:";

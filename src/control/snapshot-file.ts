@@ -1,19 +1,20 @@
 /**
- * The last snapshot in a file of this machine: a start without storage serves what it holds.
+ * The last snapshot in a file of this machine: what a start serves with at once, and one without storage goes on with.
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { mkdir, open, rename, rm } from "node:fs/promises";
+import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
 
 import type { Crypto } from "../crypto/crypto.ts";
 import {
-  decodeSnapshot,
+  decodingSnapshot,
   encodeSnapshot,
   type SnapshotFacts,
   type StoredSnapshot,
 } from "../snapshot/codec.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
+import { inTurns, Pace } from "./pace.ts";
 import { explainFileError, isExposed } from "./storage/files.ts";
 
 export class SnapshotFile {
@@ -28,7 +29,7 @@ export class SnapshotFile {
   }
 
   /**
-   * Never rejects: without the file everything is built anew.
+   * Never rejects: without the file everything is built anew. Who serves meanwhile is not held up.
    *
    * `warning`: it is there, and is not used.
    */
@@ -36,10 +37,12 @@ export class SnapshotFile {
     try {
       const file = await open(this.path, "r");
       try {
-        if (isExposed((await file.stat()).mode)) {
+        const { mode, size } = await file.stat();
+        if (isExposed(mode)) {
           throw new Error(`others on this machine can get at it. Run: chmod 600 ${this.path}`);
         }
-        return { stored: decodeSnapshot(this.#crypto, new Uint8Array(await file.readFile())) };
+        const bytes = await readWhole(file, size);
+        return { stored: await inTurns(decodingSnapshot(this.#crypto, bytes)) };
       } finally {
         await file.close();
       }
@@ -51,7 +54,7 @@ export class SnapshotFile {
   }
 
   /**
-   * Whole or not at all, readable by its owner alone. The loop has its turn after each part.
+   * Whole or not at all, readable by its owner alone; in turns.
    *
    * @throws {StorageError}
    */
@@ -61,9 +64,19 @@ export class SnapshotFile {
       await mkdir(this.#folder, { recursive: true, mode: 0o700 });
       const file = await open(temporary, "wx", 0o600);
       try {
+        const pace = new Pace();
+        let parts: Uint8Array[] = [];
+        let length = 0;
         for (const part of encodeSnapshot(this.#crypto, snapshot, facts)) {
-          await file.writeFile(part);
+          parts.push(part);
+          length += part.length;
+          if (length >= WRITE_STEP) {
+            await file.writev(parts);
+            [parts, length] = [[], 0];
+          }
+          if (pace.isOver) await pace.rest();
         }
+        await file.writev(parts);
         await file.sync();
       } finally {
         await file.close();
@@ -75,3 +88,17 @@ export class SnapshotFile {
     }
   }
 }
+
+/** One buffer of the right size, which is kept: what grows on the way would be copied. */
+async function readWhole(file: FileHandle, size: number): Promise<Uint8Array> {
+  const bytes = new Uint8Array(size);
+  for (let at = 0; at < size;) {
+    const { bytesRead } = await file.read(bytes, at, Math.min(size - at, READ_STEP), at);
+    if (bytesRead === 0) return bytes.subarray(0, at);
+    at += bytesRead;
+  }
+  return bytes;
+}
+
+const READ_STEP = 1 << 24;
+const WRITE_STEP = 1 << 18;

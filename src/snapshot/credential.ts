@@ -17,6 +17,7 @@ import { X509Error } from "../x509/error.ts";
 import { coversHost } from "../x509/names.ts";
 import { decodePem, type PemBlock } from "../x509/pem.ts";
 import { SigningKeys } from "./signing-keys.ts";
+import { keyPemOf, type PrivateKeyDer } from "./site-bytes.ts";
 
 export interface CredentialPem {
   /** For logs: a name, a file. */
@@ -40,8 +41,8 @@ export interface SiteCredentialParts {
   readonly chain: readonly Uint8Array[];
   /** SignatureScheme code points, best first. */
   readonly schemes: readonly number[];
-  /** PEM as text or its bytes; read when it first signs. */
-  readonly keyPem: string | Uint8Array;
+  /** PEM, or what it holds; read when it first signs. */
+  readonly key: string | PrivateKeyDer;
   /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
@@ -56,7 +57,8 @@ export class SiteCredential extends ServerCredential {
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
   readonly notBeforeMs: number;
-  readonly #keyPem: string | Uint8Array;
+  /** The private key as it was given. For whoever keeps it, never for a log. */
+  readonly key: string | PrivateKeyDer;
 
   constructor(keys: SigningKeys, parts: SiteCredentialParts) {
     const { id, chain, schemes, notAfterMs } = parts;
@@ -71,12 +73,12 @@ export class SiteCredential extends ServerCredential {
     this.names = parts.names;
     this.origin = parts.origin;
     this.notBeforeMs = parts.notBeforeMs;
-    this.#keyPem = parts.keyPem;
+    this.key = parts.key;
   }
 
-  /** The private key. For whoever keeps it, never for a log. */
+  /** The same as PEM. */
   get keyPem(): string {
-    return typeof this.#keyPem === "string" ? this.#keyPem : new TextDecoder().decode(this.#keyPem);
+    return keyPemOf(this.key);
   }
 
   /** Would a client that was shown this certificate take it for `host` (in any spelling, without a port)? */
@@ -120,7 +122,7 @@ export function credentialFromPem(crypto: Crypto, pem: CredentialPem): SiteCrede
     id: pem.id,
     chain: chain.map(({ der }, i) => i === 0 ? der : share(der)),
     schemes: key.schemes.map(schemeCode),
-    keyPem,
+    key: keyPem,
     names: [...leaf.dnsNames, ...leaf.ipAddresses],
     origin: pem.origin ?? "managed",
     notBeforeMs: leaf.notBeforeMs,

@@ -2,7 +2,7 @@
  * All names there are: a large base built off the serving thread, and over it the changes since.
  * @module
  */
-import { NameList, REMOVED } from "./name-list.ts";
+import { ASTERISK, DOT, MAX_NAME_LENGTH, NameList, REMOVED } from "./name-list.ts";
 import { MAX_CHANGES, type NameChange, Overlay } from "./overlay.ts";
 import type { BuildOptions } from "./sni-table.ts";
 import { firstDot, isSearchable, NOT_HELD, SniTrie } from "./sni-trie.ts";
@@ -53,6 +53,21 @@ export class NameIndex {
     return this.overlay.size >= MAX_CHANGES / 2;
   }
 
+  /** Do so many changes more fit over this base? */
+  hasRoomFor(changes: number): boolean {
+    return this.overlay.size + changes <= MAX_CHANGES;
+  }
+
+  /** The index of this very name, "*.example.com" for itself and not for what it stands for. */
+  findExactly(name: Uint8Array): number | undefined {
+    const isWildcard = name[0] === ASTERISK && name[1] === DOT;
+    const start = isWildcard ? 1 : 0;
+    if (name.length > MAX_NAME_LENGTH || name.length === 0) return undefined;
+    if (!isWildcard && name[0] === DOT) return undefined;
+    const index = this.#indexOf(name, start, name.length);
+    return index === NOT_HELD || index === REMOVED ? undefined : index;
+  }
+
   /** Over a new base that was made from this one's and from `folded`, the overlay of then; changes since then stay. */
   withBase(base: SniTrie, folded: Overlay): NameIndex {
     return new NameIndex(base, this.overlay.since(folded, base.hashKey));
@@ -67,13 +82,19 @@ export class NameIndex {
   }
 }
 
-/** A new base with the changes in it, under a new hash key. About 0.7 s for a million names: not for the serving thread. */
-export function foldNames(base: SniTrie, overlay: Overlay, options?: BuildOptions): SniTrie {
+/** A new base with the overlay and `changes` over that in it, under a new hash key. About 0.7 s for a million names: not for the serving thread. */
+export function foldNames(
+  base: SniTrie,
+  overlay: Overlay,
+  changes?: NameList,
+  options?: BuildOptions,
+): SniTrie {
   const names = new NameList(
     base.size + overlay.size,
     base.toBytes().length + overlay.toBytes().length,
   );
   base.forEach((keys, start, end, index) => names.addKey(keys, start, end, index));
   overlay.addTo(names);
+  if (changes !== undefined) names.addAll(changes);
   return SniTrie.build(names, options);
 }

@@ -13,6 +13,14 @@ export const REMOVED = 0xffff_ffff;
 export const MAX_NAME_LENGTH = 255;
 
 export const DOT = 0x2e;
+export const ASTERISK = 0x2a;
+
+/** A list in a form that threads pass to each other. */
+export interface NameArrays {
+  readonly keys: Uint8Array;
+  readonly ends: Uint32Array;
+  readonly indices: Uint32Array;
+}
 
 /**
  * A list of (name, index) in which the last entry of a name wins.
@@ -38,6 +46,22 @@ export class NameList {
     const list = new NameList();
     for (const [name, index] of names) list.add(name, index);
     return list;
+  }
+
+  /** What `toArrays` gave. */
+  static fromArrays(arrays: NameArrays): NameList {
+    const list = new NameList(arrays.ends.length, arrays.keys.length);
+    list.addAll(arrays);
+    return list;
+  }
+
+  /** A copy. */
+  toArrays(): NameArrays {
+    return {
+      keys: this.keys.slice(),
+      ends: this.ends.slice(),
+      indices: this.indices.slice(),
+    };
   }
 
   /**
@@ -75,6 +99,15 @@ export class NameList {
     let at = this.#length();
     for (let i = start; i < end; i++) this.#keys[at++] = keys[i]!;
     this.#end(at, index);
+  }
+
+  /** All of another list, which prevail over what is here already. */
+  addAll({ keys, ends, indices }: NameArrays): void {
+    let start = 0;
+    for (let entry = 0; entry < ends.length; entry++) {
+      this.addKey(keys, start, ends[entry]!, indices[entry]!);
+      start = ends[entry]!;
+    }
   }
 
   get count(): number {
@@ -161,5 +194,4 @@ function textOf(bytes: Uint8Array, start: number, end: number): string {
   return String.fromCharCode(...bytes.subarray(start, Math.min(end, start + 300)));
 }
 
-const ASTERISK = 0x2a;
 const MAX_KEYS_LENGTH = 0x7fff_ffff;

@@ -4,16 +4,15 @@
  * @module
  */
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import { Recent } from "./recent.ts";
 
 export class SigningKeys {
   readonly #crypto: Pick<Crypto, "signingKey">;
-  readonly #capacity: number;
-  /** The least recently used first. */
-  readonly #ready = new Map<object, SigningKey>();
+  readonly #ready: Recent<object, SigningKey>;
 
-  constructor(crypto: Pick<Crypto, "signingKey">, capacity: number = CAPACITY) {
+  constructor(crypto: Pick<Crypto, "signingKey">, capacity: number = MAX_READY_KEYS) {
     this.#crypto = crypto;
-    this.#capacity = capacity;
+    this.#ready = new Recent(capacity);
   }
 
   /** One set for each provider. */
@@ -29,30 +28,19 @@ export class SigningKeys {
    */
   get(owner: object, pem: () => string): SigningKey {
     let key = this.#ready.get(owner);
-    if (key === undefined) key = this.#crypto.signingKey(pem());
-    else if (this.#newest === owner) return key;
-    else this.#ready.delete(owner);
-    this.put(owner, key);
+    if (key === undefined) this.put(owner, key = this.#crypto.signingKey(pem()));
     return key;
   }
 
   /** One that is ready already. */
   put(owner: object, key: SigningKey): void {
     this.#ready.set(owner, key);
-    this.#newest = owner;
-    if (this.#ready.size <= this.#capacity) return;
-    for (const oldest of this.#ready.keys()) {
-      this.#ready.delete(oldest);
-      return;
-    }
   }
 
   get size(): number {
     return this.#ready.size;
   }
-
-  #newest: object | undefined;
 }
 
-const CAPACITY = 4096;
+export const MAX_READY_KEYS = 10_000;
 const SETS = new WeakMap<Crypto, SigningKeys>();

@@ -5,9 +5,10 @@
 import type { ServerConfig, SiteConfig } from "../tls/config.ts";
 import { canonicalHost } from "../x509/names.ts";
 import type { ForwardSpec, PassthroughSpec } from "./forward-spec.ts";
-import { NameIndex } from "./name-index.ts";
+import { foldNames, NameIndex } from "./name-index.ts";
 import { NameList } from "./name-list.ts";
-import { MAX_CHANGES, type NameChange, type Overlay } from "./overlay.ts";
+import type { NameChange, Overlay } from "./overlay.ts";
+import { SiteSlots, type SiteSource } from "./site-slots.ts";
 import { SniTrie } from "./sni-trie.ts";
 
 export type HandlerSpec =
@@ -35,6 +36,33 @@ export interface Site {
   readonly requireEch?: boolean;
   /** Undefined: the defaults. */
   readonly hosts?: HostRules;
+  /** What the control plane remembers of how it was made: the data plane has no use for it. */
+  readonly origin?: SiteOrigin;
+  /** Undefined: it was made without files. */
+  readonly files?: ReadFiles;
+}
+
+export interface SiteOrigin {
+  /** Of the [[site]] that it was made from, a whole number: the same for all that came from it. */
+  readonly key: number;
+  /** Between these two times nothing is to be done for it: no certificate is due, none the better one by now. */
+  readonly sinceMs: number;
+  readonly dueMs: number;
+  /** Of what differs from site to site in the encrypted flight: the longest chain, the CertificateRequest. */
+  readonly flightLength: number;
+  /** The local CA issued some of its certificates: they are renewed while sotto runs. */
+  readonly isManaged: boolean;
+  readonly hasFiles: boolean;
+  readonly hasWarnings: boolean;
+}
+
+export interface ReadFiles {
+  /** Of the files when they were read. */
+  readonly stamp: string;
+  /** False: they could not be used, and what was read before is served. */
+  readonly isUpToDate: boolean;
+  /** What the operator should hear of them, each a sentence. */
+  readonly warnings: readonly string[];
 }
 
 /** How the names of a site are dealt with in HTTP. */
@@ -53,27 +81,37 @@ export interface SnapshotParts {
   /** The name to serve where a hello has none, and where it has an unknown one (policy §6.5). */
   readonly defaultSni?: string | undefined;
   readonly fallbackSni?: string | undefined;
+  /** For names that no site has, the control plane is to be asked. Default: false. */
+  readonly onDemand?: boolean;
 }
 
-/** A site as it was and as it is to be; undefined: there is none. */
-export type SiteChange = readonly [before: Site | undefined, after: Site | undefined];
+/** The place of a site as it was, undefined: it is new; and the site as it is to be, undefined: it goes. */
+export type SiteChange = readonly [before: number | undefined, after: Site | undefined];
 
 /** Sites by number, and the numbers by name. */
 export interface SiteTable {
-  /** A site keeps its place as long as there is one of its names; undefined: the place is free. */
-  readonly slots: readonly (Site | undefined)[];
+  readonly slots: SiteSlots;
   readonly index: NameIndex;
+}
+
+/** What changes make of a table, before its names are found again. */
+export interface ChangePlan {
+  readonly slots: SiteSlots;
+  /** Names that are found elsewhere from now on; undefined: nowhere. */
+  readonly names: ReadonlyMap<string, number | undefined>;
 }
 
 export class Snapshot implements SiteTable {
   readonly server: ServerConfig;
-  readonly slots: readonly (Site | undefined)[];
+  readonly slots: SiteSlots;
   readonly index: NameIndex;
   readonly defaultSni: string | undefined;
   readonly fallbackSni: string | undefined;
-  readonly #default: Site | undefined;
-  readonly #fallback: Site | undefined;
-  readonly #only: Site | undefined;
+  readonly onDemand: boolean;
+  readonly #default: number | undefined;
+  readonly #fallback: number | undefined;
+  /** null: not looked for yet. */
+  #only: number | undefined | null = null;
 
   /**
    * @param table of `parts.sites`, where there is one already
@@ -85,13 +123,14 @@ export class Snapshot implements SiteTable {
     this.index = table.index;
     this.defaultSni = parts.defaultSni;
     this.fallbackSni = parts.fallbackSni;
+    this.onDemand = parts.onDemand ?? false;
     this.#default = this.#named(parts.defaultSni, "default_sni");
     this.#fallback = this.#named(parts.fallbackSni, "fallback_sni");
-    this.#only = onlySite(table.slots);
   }
 
+  /** All of them, made. For few sites and for tests. */
   get sites(): readonly Site[] {
-    return this.slots.filter((site) => site !== undefined);
+    return this.slots.toArray().filter((site) => site !== undefined);
   }
 
   /**
@@ -100,25 +139,30 @@ export class Snapshot implements SiteTable {
    * @param isHidden the name came in an inner hello; without, a site that requires ECH is as if unknown
    */
   find(name: Uint8Array, isHidden: boolean = true): Site | undefined {
-    const slot = this.index.find(name);
-    const site = slot === undefined ? undefined : this.slots[slot];
-    return site !== undefined && isAnswered(site, isHidden) ? site : this.#fallback;
+    const site = this.#at(this.index.find(name));
+    return site !== undefined && isAnswered(site, isHidden) ? site : this.#at(this.#fallback);
   }
 
   /** The site for a Host, without its port, in any spelling: exact, then wildcard; no fallback (policy §8.5). */
   findText(host: string): Site | undefined {
-    return siteCalled(this, canonicalHost(host));
+    return this.#at(placeOf(this, canonicalHost(host)));
   }
 
   /** No SNI (policy §6.3): the site of the connection's own IP address, default_sni, the only site, else undefined. */
   findWithoutName(localAddress: string, isHidden: boolean = true): Site | undefined {
-    const site = this.findText(localAddress) ?? this.#default ?? this.#only;
+    const site = this.findText(localAddress) ?? this.#at(this.#default) ??
+      this.#at(this.#onlyPlace());
     return site !== undefined && isAnswered(site, isHidden) ? site : undefined;
   }
 
+  /** The place of the site that has this very name, in its one spelling. */
+  slotOf(name: string): number | undefined {
+    return exactSlot(this, name);
+  }
+
   /**
-   * This with some sites changed: the time it takes depends on the changes, but for a copy of the table of places.
-   * Sites that stay keep their place.
+   * This with some sites changed: the time it takes depends on the changes, not on how many sites there are, as long as
+   * the overlay has room for them (`changing` is for more). Sites that stay keep their place.
    *
    * @throws {RangeError} as the constructor; a site to be changed that is not here
    */
@@ -126,25 +170,51 @@ export class Snapshot implements SiteTable {
     changes: readonly SiteChange[],
     parts: Partial<Omit<SnapshotParts, "sites">> = {},
   ): Snapshot {
-    const { server, defaultSni, fallbackSni } = this;
-    return new Snapshot(
-      { server, defaultSni, fallbackSni, ...parts, sites: [] },
-      changes.length === 0 ? this : changedTable(this, changes),
-    );
+    if (changes.length === 0) return this.withTable(this, parts);
+    const planning = this.planning(changes);
+    for (;;) {
+      const { done, value } = planning.next();
+      if (!done) continue;
+      const index = changedIndex(this.index, value.names);
+      return this.withTable({ slots: value.slots, index }, parts);
+    }
   }
 
-  /** This over a new base, which was made of another's base and overlay: what has changed since then stays. */
+  /** The first half of `with`, in turns. The second is to find the names again, and `withTable`. */
+  planning(changes: readonly SiteChange[]): Generator<void, ChangePlan> {
+    return planning(this, changes);
+  }
+
+  /** With another table and other parts, the rest as it is here. @throws {RangeError} as the constructor */
+  withTable(table: SiteTable, parts: Partial<Omit<SnapshotParts, "sites">> = {}): Snapshot {
+    const { server, defaultSni, fallbackSni, onDemand } = this;
+    return new Snapshot({ server, defaultSni, fallbackSni, onDemand, ...parts, sites: [] }, table);
+  }
+
+  /** This over a new base of names, made of another's base and overlay: what has changed since then stays. */
   withBase(base: SniTrie, folded: Overlay): Snapshot {
-    const { server, slots, defaultSni, fallbackSni } = this;
-    const index = this.index.withBase(base, folded);
-    return new Snapshot({ server, sites: [], defaultSni, fallbackSni }, { slots, index });
+    return this.withTable({ slots: this.slots, index: this.index.withBase(base, folded) });
   }
 
-  #named(name: string | undefined, key: string): Site | undefined {
+  /** This over a new base of sites, which has what was in these places then: what has changed since then stays. */
+  withSites(base: SiteSource, folded: SiteSlots): Snapshot {
+    return this.withTable({ slots: this.slots.withBase(base, folded), index: this.index });
+  }
+
+  #at(slot: number | undefined): Site | undefined {
+    return slot === undefined ? undefined : this.slots.get(slot);
+  }
+
+  #onlyPlace(): number | undefined {
+    if (this.#only === null) this.#only = onlyPlace(this.slots);
+    return this.#only;
+  }
+
+  #named(name: string | undefined, key: string): number | undefined {
     if (name === undefined) return undefined;
-    const site = this.findText(name);
-    if (site === undefined) throw new RangeError(`Cannot use ${key}: no site is called ${name}`);
-    return site;
+    const slot = placeOf(this, canonicalHost(name));
+    if (slot === undefined) throw new RangeError(`Cannot use ${key}: no site is called ${name}`);
+    return slot;
   }
 }
 
@@ -160,7 +230,7 @@ function tableOf(sites: readonly Site[]): SiteTable {
   const index = new NameIndex(SniTrie.build(names));
   // Of a name that comes twice the index holds one.
   if (index.base.size < count) checkOwners(sites);
-  return { slots: sites, index };
+  return { slots: SiteSlots.of(sites), index };
 }
 
 function checkOwners(sites: readonly Site[]): void {
@@ -173,74 +243,82 @@ function checkOwners(sites: readonly Site[]): void {
   }
 }
 
-function changedTable(table: SiteTable, changes: readonly SiteChange[]): SiteTable {
-  const slots = [...table.slots];
+function* planning(
+  table: SiteTable,
+  changes: readonly SiteChange[],
+): Generator<void, ChangePlan> {
   const names = new Map<string, number | undefined>();
-  const places = changes.map(([before]) => before && slotOf(table, before));
-  for (const [i, slot] of places.entries()) {
-    if (slot === undefined) continue;
-    slots[slot] = undefined;
-    for (const name of ownNames(changes[i]![0]!)) names.set(name, undefined);
-  }
-  const taken = new Set(places);
-  let free = 0;
-  for (const [i, [before, after]] of changes.entries()) {
-    if (after === undefined) continue;
-    let slot = places[i];
+  const sites = new Map<number, Site | undefined>();
+  const before = new Map<number, readonly string[]>();
+  let fresh = 0;
+  for (const [i, [slot, after]] of changes.entries()) {
+    if (i % 64 === 63) yield;
     if (slot === undefined) {
-      while (free < slots.length && (slots[free] !== undefined || taken.has(free))) free++;
-      slot = free++;
+      if (after !== undefined) fresh++;
+      continue;
     }
-    slots[slot] = after;
-    const kept = before === undefined ? [] : ownNames(before);
+    const site = table.slots.get(slot);
+    if (site === undefined) throw new RangeError(`Cannot change place ${slot}: no site is there`);
+    before.set(slot, ownNames(site));
+    sites.set(slot, undefined);
+    for (const name of ownNames(site)) names.set(name, undefined);
+  }
+  const places = table.slots.freePlaces(fresh);
+  let next = 0;
+  yield;
+  for (const [i, [slot, after]] of changes.entries()) {
+    if (i % 64 === 63) yield;
+    if (after === undefined) continue;
+    const place = slot ?? places[next++]!;
+    sites.set(place, after);
+    const kept = slot === undefined ? undefined : before.get(slot);
     for (const name of ownNames(after)) {
       const holder = names.has(name) ? names.get(name) : exactSlot(table, name);
-      if (holder !== undefined && holder !== slot) throw twice(name);
+      if (holder !== undefined && holder !== place) throw twice(name);
       // Where it is the same as before there is no change to be kept.
-      if (kept.includes(name) && slot === places[i]) names.delete(name);
-      else names.set(name, slot);
+      if (kept?.includes(name)) names.delete(name);
+      else names.set(name, place);
     }
   }
-  return { slots, index: changedIndex(table.index, names) };
+  yield;
+  return { slots: table.slots.with(sites), names };
 }
 
-function changedIndex(
-  index: NameIndex,
-  names: ReadonlyMap<string, number | undefined>,
-): NameIndex {
-  const { base, overlay } = index;
+function changedIndex(index: NameIndex, names: ChangePlan["names"]): NameIndex {
   if (names.size === 0) return index;
-  const changes: NameChange[] = [...names].map(([name, slot]) => ({ name, index: slot }));
-  if (overlay.size + changes.length <= MAX_CHANGES) return index.withChanges(changes);
-  const all = new NameList(base.size + overlay.size + changes.length, base.toBytes().length);
-  base.forEach((keys, start, end, slot) => all.addKey(keys, start, end, slot));
-  overlay.addTo(all);
-  for (const [name, slot] of names) {
-    if (slot === undefined) all.remove(name);
-    else all.add(name, slot);
+  if (index.hasRoomFor(names.size)) return index.withChanges(nameChanges(names));
+  const listing = listingNames(names);
+  for (;;) {
+    const { done, value } = listing.next();
+    if (done) return new NameIndex(foldNames(index.base, index.overlay, value));
   }
-  return new NameIndex(SniTrie.build(all));
 }
 
-function siteCalled({ slots, index }: SiteTable, name: string): Site | undefined {
+/** For `NameIndex.withChanges`. */
+export function nameChanges(names: ChangePlan["names"]): NameChange[] {
+  return [...names].map(([name, slot]) => ({ name, index: slot }));
+}
+
+/** For `foldNames`, in turns. @throws {RangeError} a name that is none */
+export function* listingNames(names: ChangePlan["names"]): Generator<void, NameList> {
+  const list = new NameList(names.size);
+  for (const [name, slot] of names) {
+    if (slot === undefined) list.remove(name);
+    else list.add(name, slot);
+    if (list.count % 1024 === 0) yield;
+  }
+  return list;
+}
+
+function placeOf({ index }: SiteTable, name: string): number | undefined {
   const bytes = bytesOf(name);
-  const slot = bytes && index.find(bytes);
-  return slot === undefined ? undefined : slots[slot];
+  return bytes && index.find(bytes);
 }
 
 /** The place of the site that has this very name; a wildcard that only covers it does not count. */
-function exactSlot({ slots, index }: SiteTable, name: string): number | undefined {
+function exactSlot(table: SiteTable, name: string): number | undefined {
   const bytes = bytesOf(name);
-  const slot = bytes && index.find(bytes);
-  return slot !== undefined && ownNames(slots[slot]!).includes(name) ? slot : undefined;
-}
-
-function slotOf(table: SiteTable, site: Site): number {
-  const slot = exactSlot(table, ownNames(site)[0] ?? "");
-  if (slot === undefined || table.slots[slot] !== site) {
-    throw new RangeError(`Cannot change ${site.names.join(", ")}: there is no such site`);
-  }
-  return slot;
+  return bytes && table.index.findExactly(bytes);
 }
 
 /** What is passed on never gets as far as being looked up here, unless its name was hidden in our own ECH. */
@@ -248,14 +326,11 @@ function isAnswered({ handler, requireEch }: Site, isHidden: boolean): boolean {
   return handler.kind !== "passthrough" && (isHidden || requireEch !== true);
 }
 
-function onlySite(slots: readonly (Site | undefined)[]): Site | undefined {
-  let only: Site | undefined;
-  for (const site of slots) {
-    if (site === undefined || site.publicNameOnly) continue;
-    if (only !== undefined) return undefined;
-    only = site;
-  }
-  return only;
+/** Of the only site that is more than a public name. */
+function onlyPlace(slots: SiteSlots): number | undefined {
+  if (slots.servedCount !== 1) return undefined;
+  for (let slot = 0; slot < slots.length; slot++) if (slots.isServed(slot)) return slot;
+  return undefined;
 }
 
 function ownNames({ names }: Site): readonly string[] {

@@ -69,7 +69,7 @@ export function buildTable(names: NameList, options: BuildOptions = {}): SniTabl
  *
  * @throws {RangeError} they are no table
  */
-export function readTable(bytes: Uint8Array): SniTable {
+export function* readingTable(bytes: Uint8Array): Generator<void, SniTable> {
   const aligned = bytes.byteOffset % 4 === 0 ? bytes : bytes.slice();
   if (aligned.length < HEADER_LENGTH) throw wrong("it ends in the header");
   const header = new Uint32Array(aligned.buffer, aligned.byteOffset, HEADER_LENGTH / 4);
@@ -82,7 +82,7 @@ export function readTable(bytes: Uint8Array): SniTable {
     throw wrong("its parts are not as long as it says");
   }
   const table = viewsOf(aligned, header[1]!, [header[3]!, header[4]!], buckets);
-  checkRecords(table);
+  yield* checkRecords(table);
   return table;
 }
 
@@ -227,12 +227,13 @@ function viewsOf(bytes: Uint8Array, count: number, key: HashKey, buckets: number
 }
 
 /** Buckets follow one another and are filled by whole records, as many as a bucket may have. */
-function checkRecords({ buckets, records, count }: SniTable): void {
+function* checkRecords({ buckets, records, count }: SniTable): Generator<void, void> {
   let at = 0;
   let seen = 0;
   for (let bucket = 0; bucket < buckets.length / 2 - 1; bucket++) {
     const end = buckets[2 * bucket + 2]!;
     const first = seen;
+    if (bucket % 4096 === 0) yield;
     if (buckets[2 * bucket] !== at || end > records.length) {
       throw wrong(`bucket ${bucket} is misplaced`);
     }

@@ -15,6 +15,8 @@
  *
  * @module
  */
+import { createHash } from "node:crypto";
+
 import { type Certificate, sameBytes } from "../../x509/certificate.ts";
 import { X509Error } from "../../x509/error.ts";
 import { qualifyName } from "../../x509/names.ts";
@@ -97,7 +99,7 @@ export class LocalCa {
   readonly #now: () => number;
   readonly #name: string;
   #issuer: Issuer | undefined;
-  /** One at a time: two at once would make two of everything. */
+  /** Of root and intermediate one at a time: two at once would make two of everything. */
   #queue: Promise<unknown> = Promise.resolve();
 
   constructor(options: LocalCaOptions) {
@@ -116,6 +118,12 @@ export class LocalCa {
 
   get rootPem(): string {
     return this.root.pem;
+  }
+
+  /** What chains lead to, as a short text: with another one all leaves are to be obtained again. */
+  get authorities(): string {
+    const { root, crossesPem } = this.#issuer!;
+    return createHash("sha256").update(root.certificate.der).update(crossesPem).digest("hex");
   }
 
   /** Sees to it that there is a root and an intermediate with some life left. */
@@ -162,20 +170,18 @@ export class LocalCa {
    *
    * @throws as `issue` and `renew`
    */
-  obtain(names: readonly string[]): Promise<IssuedCertificate> {
-    return this.#inTurn(async () => {
-      const sans = canonicalNames(names);
-      const issuer = await this.#currentIssuer();
-      const nowMs = this.#now();
-      for (const { certificate, intermediate, keyPem } of await this.#leaves.read(sans)) {
-        const isGood = !needsRenewal(certificate, nowMs) && isIssuedBy(certificate, intermediate) &&
-          isIssuedBy(intermediate, issuer.root.certificate) && isValidAt(intermediate, nowMs);
-        if (isGood) return { certificatePem: chainPem(issuer, certificate, intermediate), keyPem };
-      }
-      const issued = await this.#issue(sans);
-      await this.#leaves.write(sans, issued.certificatePem, issued.keyPem);
-      return issued;
-    });
+  async obtain(names: readonly string[]): Promise<IssuedCertificate> {
+    const sans = canonicalNames(names);
+    const issuer = await this.#inTurn(() => this.#currentIssuer());
+    const nowMs = this.#now();
+    for (const { certificate, intermediate, keyPem } of await this.#leaves.read(sans)) {
+      const isGood = !needsRenewal(certificate, nowMs) && isIssuedBy(certificate, intermediate) &&
+        isIssuedBy(intermediate, issuer.root.certificate) && isValidAt(intermediate, nowMs);
+      if (isGood) return { certificatePem: chainPem(issuer, certificate, intermediate), keyPem };
+    }
+    const issued = await this.#issue(issuer, sans);
+    await this.#leaves.write(sans, issued.certificatePem, issued.keyPem);
+    return issued;
   }
 
   /**
@@ -183,8 +189,9 @@ export class LocalCa {
    *
    * @throws {X509Error} a name that cannot be certified
    */
-  issue(names: readonly string[]): Promise<IssuedCertificate> {
-    return this.#inTurn(() => this.#issue(canonicalNames(names)));
+  async issue(names: readonly string[]): Promise<IssuedCertificate> {
+    const sans = canonicalNames(names);
+    return await this.#issue(await this.#inTurn(() => this.#currentIssuer()), sans);
   }
 
   /**
@@ -204,8 +211,7 @@ export class LocalCa {
     });
   }
 
-  async #issue(names: readonly string[]): Promise<IssuedCertificate> {
-    const issuer = await this.#currentIssuer();
+  async #issue(issuer: Issuer, names: readonly string[]): Promise<IssuedCertificate> {
     const keyPem = await makeKey();
     const leaf = await makeCertificate({
       kind: "leaf",
