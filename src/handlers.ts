@@ -14,14 +14,19 @@ import type { Log } from "./edge/log.ts";
 import type { PassOn } from "./edge/session-host.ts";
 import { Upstreams } from "./edge/upstreams/upstreams.ts";
 import type { Runtime } from "./runtime/runtime.ts";
-import type { Site } from "./snapshot/snapshot.ts";
+import type { HandlerSpec, Site } from "./snapshot/snapshot.ts";
 
 export interface SiteHandlersParts {
   readonly runtime: Runtime;
-  readonly config: Config;
+  readonly config: Pick<Config, "limits">;
   /** By the names that specs give. */
   readonly apps: Readonly<Record<string, App>>;
   readonly log: Log;
+}
+
+/** Of a configuration. */
+export interface HandledSites {
+  readonly sites: readonly { readonly handler: HandlerSpec }[];
 }
 
 export class SiteHandlers {
@@ -44,7 +49,7 @@ export class SiteHandlers {
    *
    * @throws {RangeError} there is no such app
    */
-  async prepare({ sites }: Config): Promise<void> {
+  async prepare({ sites }: HandledSites): Promise<void> {
     const { runtime, apps, log } = this.#parts;
     for (const { handler } of sites) {
       if (handler.kind === "passthrough") this.#passesOn = true;
@@ -71,7 +76,7 @@ export class SiteHandlers {
   }
 
   /** These are the sites from now on: of upstreams that none of them has nothing is kept. */
-  keep({ sites }: Config): void {
+  keep({ sites }: HandledSites): void {
     const specs = sites.map(({ handler }) => handler);
     this.#passesOn = specs.some(({ kind }) => kind === "passthrough");
     this.#upstreams.keep(specs.filter((spec) => "upstreams" in spec));

@@ -67,8 +67,10 @@ export interface Server {
 }
 
 /**
- * Serves an app.
+ * Serves an app, from this process alone: an app is a function, which gets into no other process. For several processes
+ * on one port put sotto's own program in front, with `workers` and `forward`.
  *
+ * @throws {TypeError} `workers` is given
  * @throws {TypeError} neither `app` nor `fetch`, or both
  * @throws {ConfigError} a name, a certificate without key, or a public name that is not accepted
  * @throws {BindError} a port cannot be had; the message says what to do
@@ -77,6 +79,9 @@ export async function serve(options: ServeOptions): Promise<Server> {
   const { app, fetch = app?.fetch } = options;
   if (fetch === undefined || (app !== undefined && options.fetch !== undefined)) {
     throw new TypeError("Cannot serve: either app or fetch is wanted");
+  }
+  if ("workers" in options) {
+    throw new TypeError("Cannot serve an app from several processes: leave workers out");
   }
   const config = configOf(options);
   const addresses = options.listen ?? ["127.0.0.1", "::1"];

@@ -1,5 +1,6 @@
 /**
- * Has the ports of this process to itself, or follows another sotto on them without losing a connection.
+ * Has the ports of this process and its workers to itself, or follows another sotto on them without losing a connection:
+ * one that lives, or workers whose supervisor is dead.
  *
  * Listeners are opened so that a successor may bind beside them. Since that lets anybody of the same user do so, a
  * port is first taken for a moment without: that fails where any other process has it, as it should.
@@ -17,6 +18,7 @@ import {
   instanceSocket,
   takeInstanceLock,
 } from "./control/instance-lock.ts";
+import { orphansOn } from "./control/worker-marks.ts";
 import { bind, BindError, type BindWish, type Listen } from "./edge/bind.ts";
 import type { Privileges } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
@@ -33,6 +35,8 @@ export interface PortsParts {
 export class Ports {
   readonly #parts: PortsParts;
   readonly #followed = new Map<number, Instance>();
+  /** Process ids. */
+  readonly #orphans = new Set<number>();
   #locks: readonly InstanceLock[] = [];
 
   constructor(parts: PortsParts) {
@@ -46,8 +50,8 @@ export class Ports {
    */
   async bindHttps(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(wish, async (hostname, port) => {
-      const holder = await this.#holder(placeOf({ hostname, port }), port);
-      return await this.#listen(listen, hostname, port, holder !== undefined);
+      const isShared = await this.#isShared(placeOf({ hostname, port }), port);
+      return await this.#listen(listen, hostname, port, isShared);
     });
   }
 
@@ -55,7 +59,8 @@ export class Ports {
   async bindHttp(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(
       wish,
-      (hostname, port) => this.#listen(listen, hostname, port, this.#followed.size > 0),
+      (hostname, port) =>
+        this.#listen(listen, hostname, port, this.#followed.size + this.#orphans.size > 0),
     );
   }
 
@@ -79,6 +84,13 @@ export class Ports {
       throw error;
     }
     for (const instance of this.#followed.values()) await end(instance, dataFolder);
+    for (const pid of this.#orphans) {
+      try {
+        process.kill(pid, "SIGTERM");
+      } catch {
+        // it has ended meanwhile
+      }
+    }
   }
 
   /** Others may have the addresses. */
@@ -91,18 +103,22 @@ export class Ports {
     return await (privileges?.raised(() => bind(listen, wish)) ?? bind(listen, wish));
   }
 
-  /** Whom we follow on `address`. */
-  async #holder(address: string, port: number): Promise<Instance | undefined> {
+  /** Does somebody listen on `address` whom we follow? */
+  async #isShared(address: string, port: number): Promise<boolean> {
     const { dataFolder, takeover, runtime } = this.#parts;
-    if (port === 0) return undefined;
+    if (port === 0) return false;
     const holder = await instanceOn(dataFolder, address);
-    if (holder === undefined) return undefined;
-    if (!takeover) throw bindErrorOf(new InstanceError(address, holder));
+    if (holder !== undefined) {
+      if (!takeover) throw bindErrorOf(new InstanceError(address, holder));
+      this.#followed.set(holder.pid, holder);
+    }
+    const orphans = await orphansOn(dataFolder, address);
+    for (const { pid } of orphans) this.#orphans.add(pid);
+    if (holder === undefined && orphans.length === 0) return false;
     if (!runtime.reusesPorts) {
       throw new BindError("EADDRINUSE", `Cannot take ${address} over: ${WITHOUT_REUSE}`);
     }
-    this.#followed.set(holder.pid, holder);
-    return holder;
+    return true;
   }
 
   async #listen(

@@ -1,36 +1,39 @@
 /**
- * Starts both planes in one process. The place where implementations are named.
+ * Starts both planes: in one process, or the control plane here and the data plane in workers.
  * @module
  */
 import { join } from "node:path";
 import process from "node:process";
 
 import { healthApp } from "./admin/health.ts";
-import { type ShownCertificate, welcomeApp, type WelcomeParts } from "./admin/welcome.ts";
 import type { Config } from "./config/config.ts";
-import { edgeLimits } from "./config/limits.ts";
-import { verifyClient } from "./control/certificates/client-auth.ts";
-import { type ControlPlane, startControlPlane } from "./control/control-plane.ts";
-import { publishedConfigList } from "./control/ech/ech-keys.ts";
 import { instanceSocket } from "./control/instance-lock.ts";
 import { SnapshotFile } from "./control/snapshot-file.ts";
-import { openFileStorage } from "./control/storage/files.ts";
-import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
 import { warmUp } from "./crypto/warm-up.ts";
-import { BindError, type BindWish } from "./edge/bind.ts";
+import { DataPlane } from "./data-plane.ts";
+import { BindError, type BindWish, type Listen } from "./edge/bind.ts";
+import type { Counters } from "./edge/counters.ts";
 import type { App } from "./edge/handlers/app.ts";
 import type { Log } from "./edge/log.ts";
-import { RedirectServer } from "./edge/redirect.ts";
-import { EdgeServer } from "./edge/server.ts";
-import { SiteHandlers } from "./handlers.ts";
+import { NO_ANSWERS, Questions } from "./edge/questions.ts";
+import {
+  cryptoOfProcess,
+  hasPublicNameCertificate,
+  openControl,
+  publishedEch,
+} from "./open-control.ts";
 import { placeOf, Ports } from "./ports.ts";
 import { thisRuntime } from "./runtime/detect.ts";
 import { assumeUser } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 import { serveUnix, type UnixHttpServer } from "./runtime/unix-http.ts";
-import { SiteCredential } from "./snapshot/credential.ts";
-import type { Snapshot } from "./snapshot/snapshot.ts";
+
+/** Label → count, and tallies of those. */
+export type CounterValues = Pick<Counters, CounterName>;
+type CounterName = {
+  [K in keyof Counters]: Counters[K] extends (...args: never[]) => unknown ? never : K;
+}[keyof Counters];
 
 export interface StartOptions {
   readonly config: Config;
@@ -46,6 +49,13 @@ export interface StartOptions {
   readonly apps?: Readonly<Record<string, App>>;
   readonly log: Log;
   readonly keyLog?: (line: string) => void;
+  /** Where that writes to: each worker opens the file for itself. */
+  readonly keyLogPath?: string | undefined;
+  /**
+   * Processes that serve. Default: this one. With more this one holds the control plane, and `apps` must be empty: no
+   * function gets from one process into another.
+   */
+  readonly workers?: number;
 }
 
 export interface Running {
@@ -64,219 +74,156 @@ export interface Running {
   readonly health: string | undefined;
   /** For the operator, each a sentence. */
   readonly warnings: readonly string[];
-  readonly edge: EdgeServer;
+  /** Process ids of workers that serve; undefined: this process does. */
+  readonly workers: readonly number[] | undefined;
+  /** Of the process, or of all workers there were. */
+  readonly counters: CounterValues;
   /**
    * Takes another configuration for connections from now on; with an error the old one stays. Ports, user and limits
-   * of connections stay as they were at start.
+   * of connections stay as they were at start; but workers are replaced where limits change.
    *
    * @throws {StorageError | EchKeyError | X509Error | RangeError} whose message says what is wrong
+   * @throws {WorkerError} some worker has not taken it; others take their place
    */
   reload(next: Config): Promise<void>;
   /** Takes no new connections, and resolves when the open ones have ended or run out of time. */
   stop(): Promise<void>;
+  /** Puts new workers in the place of the old ones, one after the other. Nothing where there are none. */
+  replaceWorkers(): Promise<void>;
+  /** Ends workers at once; the process itself is whoever's who runs it. */
+  kill(): void;
 }
 
 /**
  * Resolves once it serves.
  *
- * @throws {BindError | UserError | StorageError | EchKeyError | X509Error} whose message says what to do
+ * @throws {BindError | UserError | StorageError | EchKeyError | X509Error | WorkerError} whose message says what to do
  */
 export async function start(options: StartOptions): Promise<Running> {
-  const { config, log } = options;
-  const runtime = await thisRuntime();
-  const crypto = cryptoOf(process.env.SOTTO_CRYPTO);
-  const privileges = options.user === undefined ? undefined : assumeUser(options.user);
-  privileges?.makeFolder(options.dataFolder);
-  let storageWarnings: readonly string[] = [];
-  const control = await startControlPlane({
-    config,
-    async openStorage() {
-      const storage = await openFileStorage(options.dataFolder);
-      storageWarnings = storage.warnings;
-      return storage;
-    },
-    file: new SnapshotFile(options.dataFolder, crypto),
-    crypto,
-    keyLog: options.keyLog,
-    now: Date.now,
-    onWarning: (what) => log.event("warn", "warning", { what }),
-    onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
-  });
-  const rootFile = () => join(options.dataFolder, control.rootKey);
-  let current = config;
-  const ech = () => echOf(current, control);
-  const welcome = welcomeApp({
-    get root() {
-      return rootFile();
-    },
-    ech,
-    certificate: shownBy(() => control.snapshot),
-  });
-  const handlers = new SiteHandlers({
-    runtime,
-    config,
-    apps: { welcome: welcome.fetch, ...options.apps },
-    log,
-  });
-  await handlers.prepare(config);
-  handlers.keep(config);
-  warmUp(crypto);
+  if ((options.workers ?? 1) === 1) return await startHere(options);
+  return await (await import("./supervise.ts")).supervise(options);
+}
 
-  const edge = new EdgeServer({
+/** Both planes in this process. */
+async function startHere(options: StartOptions): Promise<Running> {
+  const { config, dataFolder } = options;
+  const runtime = await thisRuntime();
+  const crypto = cryptoOfProcess();
+  const privileges = options.user === undefined ? undefined : assumeUser(options.user);
+  privileges?.makeFolder(dataFolder);
+  const file = new SnapshotFile(dataFolder, crypto);
+  const { control, warnings } = await openControl(options, crypto, file);
+  let current = config;
+  const root = () => join(dataFolder, control.rootKey);
+  const ech = () => publishedEch(current, control.ech);
+  const plane = await DataPlane.prepare({
     runtime,
     snapshot: control.snapshot,
-    handlers: (site) => handlers.of(site),
-    passOn: () => handlers.passOn,
-    limits: edgeLimits(config.limits),
-    log,
-    reusePort: runtime.reusesPorts,
-    verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
+    config,
+    root,
+    ech,
+    apps: options.apps,
+    log: options.log,
+    answers: new Questions(NO_ANSWERS),
   });
-  const listen = (host: string, port: number) => edge.listen(host, port);
+  warmUp(crypto);
   const ports = new Ports({
     runtime,
-    dataFolder: options.dataFolder,
+    dataFolder,
     takeover: options.takeover ?? false,
     privileges,
   });
   // What is written while root binds would be root's.
   if (privileges !== undefined) await control.written();
-  const httpsListeners = await ports.bindHttps(options.https, listen).catch(
+  const https = await ports.bindHttps(options.https, plane.listenHttps).catch(
     async (error: unknown) => {
-      await handlers.stop();
+      await (await plane.close()).drained;
       await control.written();
       throw error;
     },
   );
-  const redirect = new RedirectServer({
-    snapshot: () => control.snapshot,
-    httpsPort: () => httpsListeners[0]!.port,
-  });
-  const { listeners: httpListeners, trouble } = await bindHttp(
-    runtime,
-    ports,
-    redirect,
-    options.http,
-  );
+  const { http, httpTrouble } = await bindHttp(ports, options.http, plane.listenHttp);
   let health: UnixHttpServer | Error | undefined;
   let isStopping = false;
   async function stop(): Promise<void> {
     isStopping = true;
     control.stop();
-    await Promise.all(httpListeners.map((listener) => listener.stop()));
-    const stopped = Promise.all([edge.stop(), redirect.stop()]);
+    const { drained } = await plane.close();
     await ports.release();
-    await stopped;
+    await drained;
     if (!(health instanceof Error)) await health?.stop();
-    await handlers.stop();
     await control.written();
   }
   try {
     privileges?.drop();
-    await ports.claim(httpsListeners);
-    health = await serveUnix(
-      instanceSocket(options.dataFolder, placeOf(httpsListeners[0]!)),
-      healthApp({
-        health: () => ({
-          isListening: !isStopping,
-          hasSnapshot: true, // there was one before there was a port
-          hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
-        }),
-        stop: () => void process.kill(process.pid, "SIGTERM"),
-      }).fetch,
-    ).catch((error: Error) => error);
+    await ports.claim(https);
+    health = await serveHealth(dataFolder, https[0]!, () => ({
+      isListening: !isStopping,
+      hasSnapshot: true, // there was one before there was a port
+      hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
+    }));
   } catch (error) {
     await stop();
     throw error;
   }
-  control.keepFresh((snapshot) => edge.useSnapshot(snapshot));
+  control.keepFresh((snapshot) => plane.useSnapshot(snapshot));
 
   return {
     runtime,
     crypto,
-    https: httpsListeners.map(placeOf),
-    http: httpListeners.map(placeOf),
-    httpTrouble: trouble,
+    https: https.map(placeOf),
+    http: http.map(placeOf),
+    httpTrouble,
     get root() {
-      return rootFile();
+      return root();
     },
     get ech() {
       return ech();
     },
     health: health instanceof Error ? undefined : health.path,
-    warnings: [
-      ...config.warnings,
-      ...storageWarnings,
-      ...control.warnings,
-      ...(health instanceof Error ? [`no /healthz and /readyz: ${health.message}`] : []),
-    ],
-    edge,
+    warnings: [...config.warnings, ...warnings, ...troubleOf(health)],
+    workers: undefined,
+    get counters() {
+      return plane.edge.counters;
+    },
     async reload(next) {
-      await handlers.prepare(next);
+      await plane.prepareFor(next);
       await control.reload(next);
-      handlers.keep(next);
+      plane.keepFor(next);
       current = next;
     },
     stop,
+    replaceWorkers: () => Promise.resolve(),
+    kill() {},
   };
-}
-
-function cryptoOf(forced: string | undefined): Crypto {
-  if (forced === undefined || forced === "") return chooseCrypto();
-  if (forced !== "native" && forced !== "noble") {
-    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: native, noble`);
-  }
-  return chooseCrypto({ force: forced satisfies ProviderName });
-}
-
-function echOf(config: Config, control: ControlPlane): Running["ech"] {
-  const configList = control.ech && publishedConfigList(control.ech);
-  return configList === undefined ? undefined : { publicName: config.ech.publicName, configList };
 }
 
 /** policy §1.7: a missing HTTP port degrades, it does not stop. */
-async function bindHttp(
-  runtime: Runtime,
+export async function bindHttp(
   ports: Ports,
-  redirect: RedirectServer,
   wish: BindWish | undefined,
-): Promise<{ listeners: readonly Listener[]; trouble: BindError | undefined }> {
-  if (wish === undefined) return { listeners: [], trouble: undefined };
-  const listen = (hostname: string, port: number) =>
-    runtime.listen({ hostname, port, reusePort: runtime.reusesPorts }, redirect.accept);
+  listen: Listen,
+): Promise<{ readonly http: readonly Listener[]; readonly httpTrouble: BindError | undefined }> {
+  if (wish === undefined) return { http: [], httpTrouble: undefined };
   try {
-    return { listeners: await ports.bindHttp(wish, listen), trouble: undefined };
+    return { http: await ports.bindHttp(wish, listen), httpTrouble: undefined };
   } catch (error) {
     if (!(error instanceof BindError)) throw error;
-    return { listeners: [], trouble: error };
+    return { http: [], httpTrouble: error };
   }
 }
 
-/** What the welcome page says of the certificate that was shown. */
-function shownBy(snapshot: () => Snapshot): WelcomeParts["certificate"] {
-  return (facts): ShownCertificate | undefined => {
-    const site = facts.serverName === undefined
-      ? snapshot().findWithoutName(facts.localAddress)
-      : snapshot().findText(facts.serverName);
-    const credential = site?.tls.credentials.find(({ schemes }) =>
-      facts.signatureScheme === undefined || schemes.includes(facts.signatureScheme)
-    );
-    if (!(credential instanceof SiteCredential)) return undefined;
-    return {
-      subject: credential.names.join(", "),
-      issuer: credential.origin === "operator" ? "a file of the operator's" : "sotto's local CA",
-      notAfterMs: credential.notAfterMs,
-    };
-  };
+/** Never rejects: without it there is a warning. */
+export async function serveHealth(
+  dataFolder: string,
+  https: Listener,
+  health: Parameters<typeof healthApp>[0]["health"],
+): Promise<UnixHttpServer | Error> {
+  const app = healthApp({ health, stop: () => void process.kill(process.pid, "SIGTERM") });
+  const path = instanceSocket(dataFolder, placeOf(https));
+  return await serveUnix(path, app.fetch).catch((error: Error) => error);
 }
 
-/** Without one nobody learns of new ECH keys (policy §8.3). */
-function hasPublicNameCertificate({ ech }: Config, snapshot: Snapshot): boolean {
-  if (!ech.enabled) return true;
-  const credentials = snapshot.findText(ech.publicName)?.tls.credentials ?? [];
-  return credentials.some(({ notAfterMs }) => notAfterMs > Date.now());
-}
-
-function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error);
+export function troubleOf(health: UnixHttpServer | Error): string[] {
+  return health instanceof Error ? [`no /healthz and /readyz: ${health.message}`] : [];
 }

@@ -59,6 +59,19 @@ const MAY_IMPORT: Record<string, Rule> = {
       "npm:reflect-metadata",
     ],
   },
+  // Between the two planes where they are processes: neither a client's socket nor a CA.
+  workers: {
+    any: [
+      "edge/limited-log.ts",
+      "control/build-snapshot.ts",
+      "control/snapshot-file.ts",
+      "snapshot/",
+      "tls/",
+      "node:",
+      "npm:zod",
+    ],
+    types: ["edge/", "crypto/crypto.ts"],
+  },
   // What has this machine trust a root: programs are run, certificates are only read.
   trust: { any: ["x509/", "node:"], types: ["control/storage/storage.ts"] },
   admin: {
@@ -95,11 +108,11 @@ const NAMED_ONLY_IN: Record<string, readonly string[]> = {
   "runtime/bun.ts": [],
   "runtime/deno.ts": [],
   "runtime/node.ts": [],
-  "runtime/detect.ts": ["start.ts"],
+  "runtime/detect.ts": ["start.ts", "supervise.ts", "worker.ts"],
   "crypto/native.ts": [],
   "crypto/noble.ts": [],
-  "crypto/choose.ts": ["start.ts", "cli/ech-list.ts", "cli/validate.ts"],
-  "control/storage/files.ts": ["start.ts", "cli/ech-list.ts", "cli/local-roots.ts"],
+  "crypto/choose.ts": ["open-control.ts", "cli/ech-list.ts", "cli/validate.ts"],
+  "control/storage/files.ts": ["open-control.ts", "cli/ech-list.ts", "cli/local-roots.ts"],
 };
 
 const src = join(import.meta.dirname, "../src");

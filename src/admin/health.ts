@@ -10,6 +10,8 @@ export interface Health {
   readonly hasSnapshot: boolean;
   /** ECH is off, or its public name has a certificate that is valid now: without, nobody gets new keys. */
   readonly hasPublicNameCertificate: boolean;
+  /** Undefined: one process serves, this one. */
+  readonly workers?: { readonly serving: number; readonly wanted: number } | undefined;
 }
 
 export interface HealthParts {
@@ -20,8 +22,8 @@ export interface HealthParts {
 }
 
 /**
- * `GET /healthz`: 200 as long as the process answers. `GET /readyz`: 200 once it can serve, else 503 with what is
- * missing, a word a line. `POST /stop`: 202, then it drains and ends.
+ * `GET /healthz`: 200 as long as the process answers. `GET /readyz`: 200 once it can serve, with how many workers there
+ * are, if there are any, else 503 with what is missing, a word a line. `POST /stop`: 202, then it drains and ends.
  */
 export function healthApp({ health, stop }: HealthParts): Hono {
   const app = new Hono();
@@ -31,8 +33,11 @@ export function healthApp({ health, stop }: HealthParts): Hono {
   });
   app.get("/healthz", (c) => c.text("ok\n"));
   app.get("/readyz", (c) => {
-    const missing = whatIsMissing(health());
-    if (missing.length === 0) return c.text("ready\n");
+    const current = health();
+    const missing = whatIsMissing(current);
+    const { workers } = current;
+    const who = workers && `${workers.serving} of ${workers.wanted} workers serve\n`;
+    if (missing.length === 0) return c.text(`ready\n${who ?? ""}`);
     return c.text(missing.map((word) => `${word}\n`).join(""), 503);
   });
   app.post("/stop", (c) => {

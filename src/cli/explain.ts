@@ -15,6 +15,7 @@ const FOR_PEOPLE: ReadonlySet<string> = new Set([
   "ConfigError",
   "BindError",
   "UserError",
+  "WorkerError",
   "StorageError",
   "EchKeyError",
   "X509Error",

@@ -6,6 +6,8 @@ import { chmod, rename, rm, writeFile } from "node:fs/promises";
 
 export interface Ready {
   readonly pid: number;
+  /** Process ids of workers. Null: `pid` serves by itself. */
+  readonly workers: readonly number[] | null;
   readonly runtime: "bun" | "deno" | "node";
   /** `127.0.0.1:8443`, `[::1]:8443` */
   readonly https: readonly string[];

@@ -15,6 +15,8 @@ export interface ReloaderParts {
   readonly reload: (next: Config) => Promise<void>;
   /** Would it listen elsewhere? */
   readonly needsRestart: (next: Config, before: Config) => boolean;
+  /** Workers serve: new ones that take their place take new limits. */
+  readonly hasWorkers: boolean;
   readonly log: Log;
 }
 
@@ -57,7 +59,8 @@ export class Reloader {
     const what: string[] = [];
     if (this.#parts.needsRestart(next, before)) what.push("addresses and ports");
     if (next.user !== before.user) what.push("the user");
-    if (differ(({ limits }) => [edgeLimits(limits), upstreamLimits(limits)])) {
+    if (differ(({ workers }) => workers)) what.push("the number of workers");
+    if (!this.#parts.hasWorkers && differ(({ limits }) => [edgeLimits(limits), upstreamLimits(limits)])) {
       what.push("limits of connections");
     }
     return what.map((subject) =>

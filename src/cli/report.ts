@@ -13,7 +13,10 @@ import { VERSION } from "./version.ts";
 
 /** @param program what runs it here: `bun run edge.ts` */
 export function report(
-  running: Pick<Running, "runtime" | "crypto" | "https" | "http" | "httpTrouble" | "root" | "ech">,
+  running: Pick<
+    Running,
+    "runtime" | "crypto" | "https" | "http" | "httpTrouble" | "root" | "ech" | "workers"
+  >,
   config: Config,
   program: string,
   dataFolder: string,
@@ -22,6 +25,9 @@ export function report(
   const port = Number(running.https[0]!.replace(/^.*:/, ""));
   const lines = [
     `sotto ${VERSION} serves on ${runtime.name} ${runtime.version}, crypto: ${running.crypto.name}`,
+    ...(running.workers === undefined
+      ? []
+      : [`${running.workers.length} worker processes serve, this one looks after them`]),
     "",
   ];
   for (const site of config.sites) {

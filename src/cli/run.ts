@@ -1,8 +1,10 @@
 /** `edge.ts run` @module */
 import { readFile, rm } from "node:fs/promises";
+import { availableParallelism } from "node:os";
+import { resolve } from "node:path";
 import process from "node:process";
 
-import type { Config } from "../config/config.ts";
+import { type Config, MAX_WORKERS } from "../config/config.ts";
 import type { BindWish } from "../edge/bind.ts";
 import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
@@ -30,7 +32,9 @@ export async function run(args: RunArguments): Promise<void> {
 
   // From now on: who finds this process by its data folder may send it at any time.
   let reloader: Reloader | undefined;
+  let serving: Running | undefined;
   process.on("SIGHUP", () => void reloader?.reload());
+  process.on("SIGUSR2", () => void (serving && replaceWorkers(serving, log)));
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
   const running = await start({
     config,
@@ -39,7 +43,8 @@ export async function run(args: RunArguments): Promise<void> {
     ...ports(args, config),
     log,
     takeover: args.takeover,
-    ...(keyLog && { keyLog: keyLog.line }),
+    workers: workersOf(args, config),
+    ...(keyLog && { keyLog: keyLog.line, keyLogPath: resolve(args.keyLog!) }),
   });
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
   const warnings = [data.warning, warnOfContainer(data.path), ...running.warnings].filter((text) =>
@@ -49,7 +54,8 @@ export async function run(args: RunArguments): Promise<void> {
   const program = programName(running.runtime.name, process.argv[1]);
   process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
-  const signal = firstSignal();
+  const signal = firstSignal(() => running.kill());
+  serving = running;
   reloader = new Reloader({
     config,
     load: () => configFor(args),
@@ -57,6 +63,7 @@ export async function run(args: RunArguments): Promise<void> {
       await running.reload(next);
       log.adjust(next);
     },
+    hasWorkers: running.workers !== undefined,
     needsRestart: (next, before) =>
       JSON.stringify(ports(args, next)) !== JSON.stringify(ports(args, before)),
     log,
@@ -68,7 +75,7 @@ export async function run(args: RunArguments): Promise<void> {
   }
 
   await signal;
-  log.event("info", "stopping", { live: running.edge.liveConnections });
+  log.event("info", "stopping", { live: running.counters.live });
   // One that took over has put its own in the place.
   if (args.readyFile !== undefined && await isOurs(args.readyFile)) await rm(args.readyFile);
   // Open connections may finish.
@@ -79,6 +86,25 @@ export async function run(args: RunArguments): Promise<void> {
 
 async function configFor(args: RunArguments): Promise<Config> {
   return args.site === undefined ? await findConfig(args.config) : configOfSite(args.site);
+}
+
+/** Processes that serve; this one by itself where it is 1. */
+function workersOf(args: RunArguments, config: Config): number {
+  const wanted = args.workers ?? config.workers;
+  return wanted === "auto" ? Math.min(availableParallelism(), MAX_WORKERS) : wanted;
+}
+
+/** SIGUSR2. What comes of it is in the log. */
+async function replaceWorkers(running: Running, log: Log): Promise<void> {
+  try {
+    await running.replaceWorkers();
+    if (running.workers !== undefined) {
+      log.event("info", "workers_replaced", { workers: running.workers.length });
+    }
+  } catch (error) {
+    const err = error instanceof Error ? error.message : String(error);
+    log.event("error", "workers_not_replaced", { err });
+  }
 }
 
 /** policy §3.1; without a configuration nobody but this machine is served (design §12). */
@@ -116,6 +142,7 @@ function warnOfKeyLog(path: string, log: Log): void {
 async function announce(path: string, running: Running, config: Config): Promise<void> {
   await writeReadyFile(path, {
     pid: process.pid,
+    workers: running.workers ?? null,
     runtime: running.runtime.name,
     https: running.https,
     http: running.http,
@@ -135,14 +162,17 @@ async function isOurs(readyFile: string): Promise<boolean> {
   }
 }
 
-/** SIGTERM and SIGINT: the first one resolves, the second one ends the process. */
-function firstSignal(): Promise<void> {
+/** SIGTERM and SIGINT: the first one resolves, the second one ends the process and whatever `kill` ends. */
+function firstSignal(kill: () => void): Promise<void> {
   return new Promise((resolve) => {
     let signals = 0;
     for (const signal of ["SIGTERM", "SIGINT"] as const) {
       process.on(signal, () => {
         if (++signals === 1) resolve();
-        else process.exit(1);
+        else {
+          kill();
+          process.exit(1);
+        }
       });
     }
   });

@@ -4,22 +4,26 @@
  * `instances/HOST/ADDRESS.PORT.json` says who has an address, the socket beside it answers for its health. Hosts that
  * share a folder have files of their own, so a host's name must be its own too.
  *
- * Whether a process still lives is asked of the system: its id and the moment it began, which no second process of a
- * boot has. Where that cannot be read (another system than Linux, another container, Deno with few permissions) its
- * socket is called. No clock is compared.
+ * Whether a process still lives is asked of the system (`process-identity.ts`), and of its socket where that does not
+ * say.
  *
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readdir, readFile, readlink, rename, rm, writeFile } from "node:fs/promises";
+import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
-import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 
 import * as z from "zod/mini";
 
+import {
+  isProcessAlive,
+  isSameProcess,
+  PROCESS_IDENTITY,
+  thisProcess,
+} from "./process-identity.ts";
 import { explainFileError } from "./storage/files.ts";
 
 /** Another process has the address; the message names the way out. */
@@ -38,12 +42,7 @@ export class InstanceError extends Error {
 }
 
 const INSTANCE = z.object({
-  pid: z.int().check(z.positive()),
-  /** Of the process, in ticks since boot; empty where the system does not say. */
-  began: z.string(),
-  /** One boot's, and one container's; empty where the system does not say. */
-  boot: z.string(),
-  container: z.string(),
+  ...PROCESS_IDENTITY,
   /** `127.0.0.1:443`, `[::1]:443` */
   address: z.string(),
 });
@@ -53,7 +52,7 @@ export type Instance = Readonly<z.infer<typeof INSTANCE>>;
 
 /** Who serves from `folder` on this machine and lives, in the order of addresses: for `reload`. */
 export async function readInstanceLocks(folder: string): Promise<readonly Instance[]> {
-  const place = placeOf(folder);
+  const place = instancesFolder(folder);
   const found: Instance[] = [];
   for (const name of (await readdir(place).catch((): string[] => [])).sort()) {
     if (!name.endsWith(".json")) continue;
@@ -68,7 +67,7 @@ export async function readInstanceLocks(folder: string): Promise<readonly Instan
 export async function instanceOn(folder: string, address: string): Promise<Instance | undefined> {
   const path = pathOf(folder, address);
   const found = await read(path);
-  if (found === undefined || isOurs(found, await ourselves(address))) return undefined;
+  if (found === undefined || isSameProcess(found, await thisProcess())) return undefined;
   return await isAlive(found, socketOf(path)) ? found : undefined;
 }
 
@@ -96,10 +95,10 @@ export async function takeInstanceLock(
   { takeover = false }: { takeover?: boolean } = {},
 ): Promise<InstanceLock> {
   const path = pathOf(folder, address);
-  const ours = await ourselves(address);
+  const ours = { ...await thisProcess(), address };
   const temporary = `${path}.${randomBytes(8).toString("hex")}~`;
   try {
-    await mkdir(placeOf(folder), { recursive: true, mode: 0o700 });
+    await mkdir(instancesFolder(folder), { recursive: true, mode: 0o700 });
     await writeFile(temporary, JSON.stringify(ours) + "\n", { mode: 0o600, flag: "wx" });
     if (takeover) await rename(temporary, path);
     else await place(temporary, path, address);
@@ -112,7 +111,7 @@ export async function takeInstanceLock(
     address,
     async release() {
       const found = await read(path);
-      if (found === undefined || !isOurs(found, ours)) return;
+      if (found === undefined || !isSameProcess(found, ours)) return;
       // Before the lock: whoever has that next makes a socket of its own.
       await rm(socketOf(path), { force: true });
       await rm(path, { force: true });
@@ -175,15 +174,7 @@ async function read(path: string): Promise<Instance | undefined> {
 }
 
 async function isAlive(instance: Instance, socket: string): Promise<boolean> {
-  const { boot, container } = await ourselves("");
-  const isKnown = instance.began !== "" && instance.boot !== "" && boot !== "";
-  if (isKnown && instance.boot !== boot) return false;
-  if (!isKnown || instance.container !== container) return await answers(socket);
-  try {
-    return await began(instance.pid) === instance.began;
-  } catch {
-    return await answers(socket);
-  }
+  return await isProcessAlive(instance) ?? await answers(socket);
 }
 
 /** Does anybody listen there? */
@@ -199,53 +190,20 @@ function answers(path: string): Promise<boolean> {
   });
 }
 
-async function ourselves(address: string): Promise<Instance> {
-  const orEmpty = (text: Promise<string | undefined>) => text.then((it) => it ?? "", () => "");
-  return {
-    pid: process.pid,
-    began: await orEmpty(began(process.pid)),
-    boot: await orEmpty(
-      readFile("/proc/sys/kernel/random/boot_id", "latin1").then((id) => id.trim()),
-    ),
-    container: await orEmpty(readlink("/proc/self/ns/pid")),
-    address,
-  };
-}
-
-/**
- * The 22nd field of /proc/PID/stat; undefined where there is no such process, or it has ended and nobody has asked.
- *
- * @throws where there is no /proc to be read
- */
-async function began(pid: number): Promise<string | undefined> {
-  let stat: string;
-  try {
-    stat = await readFile(`/proc/${pid}/stat`, "latin1");
-  } catch (error) {
-    await readFile("/proc/self/stat"); // is there any?
-    if (GONE.has((error as NodeJS.ErrnoException).code ?? "")) return undefined;
-    throw error;
-  }
-  // The second field is the program's name in brackets, which may hold anything.
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return fields[0] === "Z" || fields[0] === "X" ? undefined : fields[19];
-}
-
-const GONE: ReadonlySet<string> = new Set(["ENOENT", "ESRCH"]);
-
-function isOurs(found: Instance, ours: Instance): boolean {
-  return found.pid === ours.pid && found.began === ours.began && found.boot === ours.boot &&
-    found.container === ours.container;
-}
-
-function placeOf(folder: string): string {
+/** Of this machine. */
+export function instancesFolder(folder: string): string {
   return join(folder, "instances", hostname().replaceAll(/[^A-Za-z0-9_.-]/g, "_"));
 }
 
 function pathOf(folder: string, address: string): string {
+  return join(instancesFolder(folder), `${fileNameOf(address)}.json`);
+}
+
+/** What names of files begin with that are about an address. */
+export function fileNameOf(address: string): string {
   const at = address.lastIndexOf(":");
   const host = address.slice(0, at).replaceAll(/[[\]]/g, "").replaceAll(":", "_");
-  return join(placeOf(folder), `${host}.${address.slice(at + 1)}.json`);
+  return `${host}.${address.slice(at + 1)}`;
 }
 
 function socketOf(path: string): string {

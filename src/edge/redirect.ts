@@ -13,6 +13,8 @@ export interface RedirectParts {
   readonly snapshot: () => Snapshot;
   /** Where HTTPS is served. */
   readonly httpsPort: () => number;
+  /** What a CA is to be answered, by token (acme §7a). Without an answer, or without this: it is a path as any other. */
+  readonly challenge?: (token: string) => Promise<string | undefined>;
 }
 
 /** Accepts connections of the HTTP port; hand `accept` to `Runtime.listen`. */
@@ -111,12 +113,21 @@ class RedirectConnection implements SocketEvents {
   #answer(head: string): void {
     const wanted = parseWanted(head);
     if (wanted === undefined) return this.#send(400);
-    const { host, target } = wanted;
+    const token = CHALLENGE.exec(wanted.target)?.[1];
+    if (token === undefined || this.#parts.challenge === undefined) return this.#redirect(wanted);
+    this.#isAnswered = true;
+    void this.#parts.challenge(token).then((answer) => {
+      if (answer === undefined) this.#redirect(wanted);
+      else this.#send(200, { body: answer });
+    });
+  }
+
+  #redirect({ host, target }: Wanted): void {
     const site = this.#parts.snapshot().findText(host.host);
     // Never a redirect that a client made up: the name has to be one of ours.
     if (!redirects(site, host.host)) return this.#send(404);
     const authority = host.host.includes(":") ? `[${host.host}]` : host.host;
-    this.#send(308, `https://${authority}${this.#port(host)}${target}`);
+    this.#send(308, { location: `https://${authority}${this.#port(host)}${target}` });
   }
 
   /**
@@ -129,17 +140,25 @@ class RedirectConnection implements SocketEvents {
     return isForwarded || https === 443 ? "" : `:${https}`;
   }
 
-  #send(status: keyof typeof REASONS, location?: string): void {
+  #send(
+    status: keyof typeof REASONS,
+    { location, body = "" }: { location?: string; body?: string } = {},
+  ): void {
     this.#isAnswered = true;
     const lines = [`HTTP/1.1 ${status} ${REASONS[status]}`];
     if (location !== undefined) lines.push(`Location: ${location}`);
-    lines.push("Content-Length: 0", "Connection: close", "", "");
+    if (body !== "") lines.push("Content-Type: application/octet-stream");
+    lines.push(`Content-Length: ${body.length}`, "Connection: close", "", body);
     this.#unsent = new TextEncoder().encode(lines.join("\r\n"));
     this.drain();
   }
 }
 
+/** RFC 8555 §8.3; a token is base64url. */
+const CHALLENGE = /^\/\.well-known\/acme-challenge\/([\w-]{1,128})$/;
+
 const REASONS = {
+  200: "OK",
   308: "Permanent Redirect",
   400: "Bad Request",
   404: "Not Found",

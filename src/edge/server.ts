@@ -31,6 +31,8 @@ export interface EdgeParts {
   readonly sign?: (request: SignatureRequest) => Promise<Uint8Array>;
   /** Judges client certificates for sites that verify them. Without it all are refused. */
   readonly verifyClient?: SessionHost["verifyClient"];
+  /** Asked for names that nobody serves, where the snapshot has certificates on demand. Without it: no. */
+  readonly onDemand?: (name: string, client: string) => Promise<boolean>;
   /** Asked once for each snapshot. Without an answer, or without this, every connection is ours to decrypt. */
   readonly passOn?: (snapshot: Snapshot) => PassOn | undefined;
 }
@@ -152,6 +154,10 @@ export class EdgeServer implements SessionHost {
     site: Site,
   ): ClientVerdict | Promise<ClientVerdict> {
     return this.#parts.verifyClient?.(chain, auth, site) ?? { refuse: "unknown CA" };
+  }
+
+  askOnDemand(name: string, client: string): Promise<boolean> | undefined {
+    return this.#snapshot.onDemand ? this.#parts.onDemand?.(name, client) : undefined;
   }
 
   helloCame(session: Session): void {

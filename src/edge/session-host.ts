@@ -33,6 +33,8 @@ export interface SessionHost {
     auth: ClientAuth,
     site: Site,
   ): ClientVerdict | Promise<ClientVerdict>;
+  /** For names that nobody serves. Undefined: certificates on demand are off. */
+  askOnDemand(name: string, client: string): Promise<boolean> | undefined;
   /** A ClientHello has come. */
   helloCame(session: Session): void;
   /** The handshake is over, one way or the other; `peersFault` counts against its source. */

@@ -151,7 +151,7 @@ export class Session implements SocketEvents, Output, Timed {
     this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
   }
 
-  chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal {
+  chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal | undefined {
     const { limits } = this.#host;
     if (this.#phase === Phase.Silent) {
       this.#phase = Phase.Handshake;
@@ -164,7 +164,27 @@ export class Session implements SocketEvents, Output, Timed {
       ? this.#snapshot!.findWithoutName(this.#socket.localAddress, isHidden)
       : this.#snapshot!.find(name, isHidden);
     if (this.#site !== undefined) return this.#site.tls;
-    return { refuse: name === undefined ? "missing server_name" : "unrecognized name" };
+    if (name === undefined) return { refuse: "missing server_name" };
+    return this.#askOnDemand(hello, isHidden) ? undefined : { refuse: "unrecognized name" };
+  }
+
+  /** A name that nobody serves yet. False: nor will. */
+  #askOnDemand(hello: ClientHello, isHidden: boolean): boolean {
+    const allowed = this.#host.askOnDemand(hello.serverNameText!, this.#socket.remoteAddress);
+    if (allowed === undefined) return false;
+    const name = hello.serverName!.slice();
+    const refused = { refuse: "unrecognized name" } as const;
+    void this.#hold(
+      allowed,
+      (allowed) => {
+        // What was allowed has come with a newer snapshot.
+        if (allowed) this.#snapshot = this.#host.snapshot;
+        this.#site = allowed ? this.#snapshot!.find(name, isHidden) : undefined;
+        this.#server?.useSite(this.#site?.tls ?? refused);
+      },
+      () => this.#server?.useSite(refused),
+    );
+    return true;
   }
 
   needSignature(request: SignatureRequest): void {

@@ -91,6 +91,7 @@ export class Privileges {
   lower(): void {
     const { name, uid, gid, groups } = this.user;
     try {
+      this.#ids.seteuid(0); // a parent that had lowered itself hands on no more than the way back
       setGroups(this.#ids, groups);
       this.#ids.setegid(gid);
       this.#ids.seteuid(uid);

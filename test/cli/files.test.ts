@@ -18,6 +18,7 @@ afterEach(async () => {
 
 const ready: Ready = {
   pid: 7,
+  workers: null,
   runtime: "bun",
   https: ["127.0.0.1:8443", "[::1]:8443"],
   http: [],

@@ -57,6 +57,7 @@ const running = await start({
 
 await writeReadyFile(args.readyFile!, {
   pid: process.pid,
+  workers: running.workers ?? null,
   runtime: running.runtime.name,
   https: running.https,
   http: running.http,
@@ -69,11 +70,11 @@ process.on("SIGTERM", () => process.exit(0));
 
 createInterface({ input: process.stdin }).on("line", async () => {
   await collect();
-  const { counters } = running.edge;
+  const { counters } = running;
   const state: ServerState = {
     event: "state",
     rss: process.memoryUsage().rss,
-    live: running.edge.liveConnections,
+    live: counters.live,
     exceptions: counters.exceptions,
     endedByLimit: counters.limits,
     refused: counters.refused,

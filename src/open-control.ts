@@ -1,0 +1,76 @@
+/**
+ * The control plane as the program starts it, whoever serves: the one process, or workers.
+ * @module
+ */
+import process from "node:process";
+
+import type { Config } from "./config/config.ts";
+import { type ControlPlane, startControlPlane } from "./control/control-plane.ts";
+import type { EchKeySet } from "./tls/ech.ts";
+import { publishedConfigList } from "./control/ech/ech-keys.ts";
+import type { SnapshotFile } from "./control/snapshot-file.ts";
+import { openFileStorage } from "./control/storage/files.ts";
+import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
+import type { Crypto } from "./crypto/crypto.ts";
+import type { Snapshot } from "./snapshot/snapshot.ts";
+import type { StartOptions } from "./start.ts";
+
+/** @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where */
+export async function openControl(
+  { config, dataFolder, keyLog, log }: Pick<
+    StartOptions,
+    "config" | "dataFolder" | "log" | "keyLog"
+  >,
+  crypto: Crypto,
+  file: SnapshotFile,
+): Promise<{ readonly control: ControlPlane; readonly warnings: readonly string[] }> {
+  let warnings: readonly string[] = [];
+  const control = await startControlPlane({
+    config,
+    async openStorage() {
+      const storage = await openFileStorage(dataFolder);
+      warnings = storage.warnings;
+      return storage;
+    },
+    file,
+    crypto,
+    keyLog,
+    now: Date.now,
+    onWarning: (what) => log.event("warn", "warning", { what }),
+    onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
+  });
+  return { control, warnings: [...warnings, ...control.warnings] };
+}
+
+/** As SOTTO_CRYPTO forces it, else the best. */
+export function cryptoOfProcess(): Crypto {
+  const forced = process.env.SOTTO_CRYPTO;
+  if (forced === undefined || forced === "") return chooseCrypto();
+  if (forced !== "native" && forced !== "noble") {
+    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: native, noble`);
+  }
+  return chooseCrypto({ force: forced satisfies ProviderName });
+}
+
+/** What visitors' clients have to know. Undefined: ECH is off. `configList` in base64. */
+export function publishedEch(
+  { ech }: Pick<Config, "ech">,
+  keys: EchKeySet | undefined,
+): { readonly publicName: string; readonly configList: string } | undefined {
+  const configList = keys && publishedConfigList(keys);
+  return configList === undefined ? undefined : { publicName: ech.publicName, configList };
+}
+
+/** Without one nobody learns of new ECH keys (policy §8.3). */
+export function hasPublicNameCertificate(
+  { ech }: Pick<Config, "ech">,
+  snapshot: Snapshot,
+): boolean {
+  if (!ech.enabled) return true;
+  const credentials = snapshot.findText(ech.publicName)?.tls.credentials ?? [];
+  return credentials.some(({ notAfterMs }) => notAfterMs > Date.now());
+}
+
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}

@@ -1,0 +1,224 @@
+/**
+ * One worker, as its supervisor sees it: a process that starts, serves, and ends.
+ * @module
+ */
+import type { ChildProcess } from "node:child_process";
+
+import type { ControlAnswers } from "../edge/questions.ts";
+import type { Gate, Guest, WorkerChannel } from "./gate.ts";
+import type { WorkerLimits } from "./limits.ts";
+import type { StartMessage, UpMessage, WorkerState } from "./messages.ts";
+
+/** A worker does not do what it should; the message says what. */
+export class WorkerError extends Error {
+  override readonly name = "WorkerError";
+  /** What its own error was called. */
+  readonly kind: string;
+  readonly code: string;
+
+  constructor(message: string, { kind = "", code = "" } = {}) {
+    super(message);
+    this.kind = kind;
+    this.code = code;
+  }
+}
+
+export type HttpTrouble = Extract<UpMessage, { kind: "serving" }>["httpTrouble"];
+export type CounterValues = Extract<UpMessage, { kind: "counters" }>["counters"];
+export type LogMessage = Extract<UpMessage, { kind: "log" }>;
+
+export interface MemberParts {
+  readonly child: ChildProcess;
+  readonly gate: Gate;
+  readonly start: StartMessage;
+  readonly limits: WorkerLimits;
+  readonly answers: ControlAnswers;
+  readonly onLog: (member: Member, message: LogMessage) => void;
+  /** It closes its listeners, or has ended: another one has to take its place. */
+  readonly onLeave: (member: Member) => void;
+}
+
+export class Member implements Guest {
+  readonly number: number;
+  readonly pid: number;
+  /** Resolves once it serves. @throws {WorkerError} it will not */
+  readonly serving: Promise<HttpTrouble>;
+  /** Resolves once its process has ended. */
+  readonly gone: Promise<void>;
+  readonly startedMs = performance.now();
+  counters: CounterValues = {};
+  /** How its process ended. */
+  end: string | undefined;
+  /** What it serves by, or is about to. */
+  state: WorkerState;
+  readonly #parts: MemberParts;
+  readonly #serving = Promise.withResolvers<HttpTrouble>();
+  readonly #acks = new Map<number, PromiseWithResolvers<void>>();
+  #channel: WorkerChannel | undefined;
+  #stopAwaiting: () => void;
+  #timer: ReturnType<typeof setTimeout>;
+  #isServing = false;
+  #hasLeft = false;
+  #isTold = false;
+  #lastId = 0;
+
+  constructor(parts: MemberParts) {
+    this.#parts = parts;
+    const { child, gate, start, limits } = parts;
+    this.number = start.worker;
+    this.state = start.state;
+    this.pid = child.pid ?? 0;
+    this.serving = this.#serving.promise;
+    this.serving.catch(() => {}); // whoever waits for it hears of it
+    this.#stopAwaiting = gate.await(this.pid, this);
+    this.#timer = setTimeout(
+      () => this.#fail(`it said nothing for ${limits.helloTimeoutMs} ms`),
+      limits.helloTimeoutMs,
+    );
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.gone = promise;
+    const ended = (how: string) => {
+      if (this.end !== undefined) return;
+      this.end = how;
+      this.#fail(how);
+      resolve();
+      this.#leave();
+    };
+    child.once("error", (error) => ended(error.message));
+    child.once("exit", (code, signal) => ended(signal === null ? `exit code ${code}` : signal));
+  }
+
+  get isServing(): boolean {
+    return this.#isServing && !this.#hasLeft;
+  }
+
+  /** Somebody has asked it to end. */
+  get isTold(): boolean {
+    return this.#isTold;
+  }
+
+  /** @throws {WorkerError} it has not taken it, and is not to be kept */
+  async adopt(state: WorkerState): Promise<void> {
+    this.state = state;
+    const id = ++this.#lastId;
+    const ack = Promise.withResolvers<void>();
+    const { adoptTimeoutMs } = this.#parts.limits;
+    const late = setTimeout(
+      () => ack.reject(new WorkerError(`it did not take it within ${adoptTimeoutMs} ms`)),
+      adoptTimeoutMs,
+    );
+    if (this.#channel === undefined || !this.#channel.isOpen) {
+      ack.reject(new WorkerError("it cannot be reached"));
+    }
+    this.#acks.set(id, ack);
+    this.#channel?.send({ kind: "state", id, state });
+    try {
+      await ack.promise;
+    } finally {
+      clearTimeout(late);
+      this.#acks.delete(id);
+    }
+  }
+
+  /** It may go on without us from now on. */
+  keep(): void {
+    this.#channel?.send({ kind: "keep" });
+  }
+
+  /** Closes its listeners, lets connections finish, and ends. */
+  tell(): void {
+    this.#isTold = true;
+    this.#leave();
+    this.#parts.child.kill("SIGTERM");
+  }
+
+  kill(): void {
+    this.#isTold = true;
+    this.#leave();
+    this.#parts.child.kill("SIGKILL");
+  }
+
+  // What the gate says
+
+  arrived(channel: WorkerChannel): void {
+    this.#channel = channel;
+    clearTimeout(this.#timer);
+    const { startTimeoutMs } = this.#parts.limits;
+    this.#timer = setTimeout(
+      () => this.#fail(`it did not serve within ${startTimeoutMs} ms`),
+      startTimeoutMs,
+    );
+    channel.send(this.#parts.start);
+  }
+
+  said(message: UpMessage): void {
+    switch (message.kind) {
+      case "hello":
+        return this.#channel?.close("it says hello twice");
+      case "serving":
+        clearTimeout(this.#timer);
+        this.#isServing = true;
+        return this.#serving.resolve(message.httpTrouble);
+      case "failed":
+        return this.#fail(message.message, { kind: message.name, code: message.code });
+      case "adopted":
+        return this.#acks.get(message.id)?.resolve();
+      case "refused":
+        return this.#acks.get(message.id)?.reject(new WorkerError(message.message));
+      case "log":
+        return this.#parts.onLog(this, message);
+      case "counters":
+        this.counters = message.counters;
+        return;
+      case "stopping":
+        return this.#leave();
+      case "onDemand":
+      case "challenge":
+        return void this.#answer(message);
+    }
+  }
+
+  /** Without a channel it is out of reach: another one takes its place, and this one ends. */
+  left(why: string | undefined): void {
+    for (const ack of this.#acks.values()) {
+      ack.reject(new WorkerError(why ?? "it has left"));
+    }
+    if (this.end !== undefined || this.#hasLeft) return;
+    const what = `its channel ended${why === undefined ? "" : `: ${why}`}`;
+    this.#parts.onLog(this, {
+      kind: "log",
+      level: "error",
+      event: "worker_lost",
+      fields: { err: what },
+    });
+    if (!this.#isServing) return this.#fail(what);
+    this.tell();
+  }
+
+  async #answer(question: Extract<UpMessage, { kind: "onDemand" | "challenge" }>): Promise<void> {
+    const { answers } = this.#parts;
+    const { id } = question;
+    if (question.kind === "onDemand") {
+      const allowed = await answers.onDemand(question.name, question.client);
+      this.#channel?.send({ kind: "allowed", id, allowed });
+    } else {
+      const answer = await answers.challenge(question.challenge, question.key);
+      this.#channel?.send({ kind: "challenged", id, answer: answer ?? null });
+    }
+  }
+
+  /** It has not come to serve, and will not. */
+  #fail(message: string, details?: { kind: string; code: string }): void {
+    clearTimeout(this.#timer);
+    this.#stopAwaiting();
+    if (this.#isServing) return;
+    this.#serving.reject(new WorkerError(message, details));
+    if (this.end === undefined) this.kill();
+  }
+
+  #leave(): void {
+    if (this.#hasLeft) return;
+    this.#hasLeft = true;
+    this.#parts.onLeave(this);
+  }
+}
