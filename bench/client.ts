@@ -7,8 +7,9 @@ import { mkdirSync } from "node:fs";
 import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { createInterface } from "node:readline";
 
-import { CLIENT_CORE, nextLine, run, start, stop } from "./processes.ts";
+import { CLIENT_CORE, CLIENT_CORES, nextLine, run, start, stop } from "./processes.ts";
 import { NAME, type Server } from "./servers.ts";
 
 export type ClientName = "go" | "own";
@@ -20,8 +21,13 @@ export interface LoadResult {
   readonly resumed: number;
   readonly echAccepted: number;
   readonly rejected: number;
+  /** Of the rejected: with retry configs. The Go program alone. */
+  readonly withRetry?: number;
   readonly failed: number;
   readonly errors: Readonly<Record<string, number>>;
+  readonly seconds: number;
+  /** Of the client. */
+  readonly cpuSeconds: number;
   /** The own client alone. */
   readonly grease?: number;
   readonly retried?: number;
@@ -49,15 +55,53 @@ export class Clients {
   }
 
   async load(client: ClientName, server: Server, flags: readonly string[]): Promise<LoadResult> {
-    const command = [...this.#commandOf(client), "load", ...common(server), ...flags];
-    return JSON.parse(await run(CLIENT_CORE, command, import.meta.dirname)) as LoadResult;
+    return await this.run<LoadResult>(client, "load", server, flags);
   }
 
   /** One line per connection; the Go program alone. */
   async get(server: Server, flags: readonly string[]): Promise<GetResult[]> {
-    const command = [this.go!, "get", ...common(server), ...flags];
-    const output = await run(CLIENT_CORE, command, import.meta.dirname);
-    return output.trim().split("\n").map((line) => JSON.parse(line) as GetResult);
+    return await this.lines<GetResult>("go", "get", server, flags);
+  }
+
+  /** Runs a subcommand to its end; the result is its last line. `flags` may name another address or name than the server's. */
+  async run<T>(
+    client: ClientName,
+    subcommand: string,
+    server: Server,
+    flags: readonly string[],
+  ): Promise<T> {
+    return (await this.lines<T>(client, subcommand, server, flags)).at(-1)!;
+  }
+
+  async lines<T>(
+    client: ClientName,
+    subcommand: string,
+    server: Server,
+    flags: readonly string[],
+  ): Promise<T[]> {
+    const command = [...this.#commandOf(client), subcommand, ...common(server), ...flags];
+    const output = await run(CLIENT_CORES, command, import.meta.dirname);
+    return output.trim().split("\n").map((line) => JSON.parse(line) as T);
+  }
+
+  /** As `run`, and hands on each line as it comes. */
+  async follow<T>(
+    client: ClientName,
+    subcommand: string,
+    server: Server,
+    flags: readonly string[],
+    take: (line: T) => void,
+  ): Promise<T> {
+    const command = [...this.#commandOf(client), subcommand, ...common(server), ...flags];
+    const { child, errors } = start(CLIENT_CORES, command, import.meta.dirname);
+    const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+    let last: T | undefined;
+    for await (const line of createInterface({ input: child.stdout! })) {
+      last = JSON.parse(line) as T;
+      take(last);
+    }
+    if (await ended !== 0 || last === undefined) throw new Error(`${subcommand}: ${errors()}`);
+    return last;
   }
 
   /** Opens connections and keeps them until `release`. */
@@ -99,6 +143,13 @@ function runArguments(): string[] {
   return "Deno" in globalThis ? ["run", "-A"] : [];
 }
 
+/** Where programs are built: the user's cache. */
+export function cacheFolder(): string {
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sotto-bench");
+  mkdirSync(folder, { recursive: true });
+  return folder;
+}
+
 /** Builds the Go program into the user's cache folder. Undefined: Go is not installed. @throws {Error} it does not compile */
 export function buildGoClient(): string | undefined {
   try {
@@ -106,10 +157,7 @@ export function buildGoClient(): string | undefined {
   } catch {
     return undefined;
   }
-  const cache = process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache");
-  const folder = join(cache, "sotto-bench");
-  mkdirSync(folder, { recursive: true });
-  const program = join(folder, "interop");
+  const program = join(cacheFolder(), "interop");
   execFileSync("go", ["build", "-o", program, "."], {
     cwd: join(import.meta.dirname, "../test/interop/go"),
     stdio: ["ignore", "ignore", "inherit"],

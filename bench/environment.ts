@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { arch, cpus, loadavg, platform, release } from "node:os";
 import { join } from "node:path";
 
+import { PEERS, versionOf } from "./peers/peers.ts";
 import { whyNotPinned } from "./processes.ts";
 import { installedRuntimes, runtimeBinary } from "./servers.ts";
 
@@ -13,7 +14,7 @@ export interface Environment {
   readonly machine: string;
   readonly loadBefore: number;
   readonly pinned: boolean;
-  /** By name; what is not installed is absent. */
+  /** Of runtimes and peers, by name; what is not installed is absent. */
   readonly versions: Readonly<Record<string, string>>;
   /** Of the sources; `+` behind it: with changes. */
   readonly commit: string | undefined;
@@ -28,8 +29,10 @@ export function readEnvironment(): Environment {
     const number = version && /\d+\.\d+\.\d+\S*/.exec(version)?.[0];
     if (number) versions[runtime] = number;
   }
-  const go = said("go", "env", "GOVERSION");
-  if (go) versions.go = go.replace("go", "");
+  for (const peer of PEERS) {
+    const version = versionOf(peer);
+    if (version !== undefined) versions[peer] = version;
+  }
   return {
     machine: `${cpus().length} × ${cpu?.model.trim() ?? "?"}, ${platform()} ${release()} ${arch()}`,
     loadBefore: Math.round(loadavg()[0]! * 100) / 100,

@@ -1,36 +1,36 @@
 /**
- * CPU time of `forward`: sotto on Bun beside haproxy, which does the same (mode tcp, TLS in front, plain TCP behind), in
- * the same run and before the same upstream. Wants haproxy, nginx (the upstream), h2load and curl:
- *
- *     bun run bench/forward.ts [ROUNDS]
+ * CPU time of `forward`: sotto on Bun beside haproxy (mode tcp) and, where nginx has its stream module, nginx, which do the
+ * same (TLS in front, plain TCP behind), in the same run and before the same upstream. Wants haproxy, nginx (the upstream
+ * too), h2load and curl.
  *
  * Every round measures every cell (server × load) once, in an order shuffled anew; ratios are taken within a round.
  *
  * @module
  */
+import { execFileSync } from "node:child_process";
+import { existsSync } from "node:fs";
 import { truncate, writeFile } from "node:fs/promises";
-import net from "node:net";
 import { join } from "node:path";
 
 import { freePort } from "../test/support/free-port.ts";
+import { NAME, ours as edge, runtimeBinary, type Setup } from "./servers.ts";
 import {
-  makeSetup,
-  NAME,
-  ours as edge,
-  removeSetup,
-  runtimeBinary,
-  type Setup,
-} from "./servers.ts";
-import { parseOptions } from "./options.ts";
-import { CLIENT_CORE, CpuClock, type Program, run, SERVER_CORE, start, stop } from "./processes.ts";
+  CLIENT_CORE,
+  CpuClock,
+  type Program,
+  run,
+  SERVER_CORE,
+  start,
+  stop,
+  takesConnections,
+} from "./processes.ts";
+import type { BenchOptions } from "./options.ts";
 import { table } from "./report.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 interface Load {
   readonly id: "connection" | "request" | "bulk";
   readonly unit: string;
-  /** What one of it costs at most, as a multiple of haproxy's; undefined: no target here. */
-  readonly target: number | undefined;
   /** Nanoseconds of one run in `unit`. */
   readonly scale: number;
   /** Runs it once. */
@@ -45,7 +45,6 @@ const LOADS: readonly Load[] = [
   {
     id: "connection",
     unit: "µs",
-    target: undefined,
     scale: 1e3 * CONNECTIONS,
     // As many connections as requests: each is a handshake, a request and an end.
     run: (port) =>
@@ -54,14 +53,12 @@ const LOADS: readonly Load[] = [
   {
     id: "request",
     unit: "µs",
-    target: 0.6,
     scale: 1e3 * REQUESTS,
     run: (port) => h2load(port, ["-n", String(REQUESTS), "-c", "32"]),
   },
   {
     id: "bulk",
     unit: "s/GB",
-    target: undefined,
     scale: BULK_BYTES,
     async run(port, setup) {
       const url = `https://${NAME}:${port}/bulk`;
@@ -83,6 +80,7 @@ async function h2load(port: number, flags: readonly string[]): Promise<void> {
 
 class Cell {
   readonly load: Load;
+  readonly label: string;
   readonly values: number[] = [];
   readonly #server: Server;
   readonly #setup: Setup;
@@ -91,6 +89,7 @@ class Cell {
   constructor(server: Server, load: Load, setup: Setup) {
     this.#server = server;
     this.load = load;
+    this.label = server.label;
     this.#setup = setup;
     this.#clock = new CpuClock(server.pid);
   }
@@ -110,41 +109,67 @@ export interface ForwardResult {
   readonly load: string;
   readonly unit: string;
   readonly ours: Estimate;
-  readonly haproxy: Estimate;
-  readonly ratio: Estimate;
-  readonly target: number | undefined;
+  readonly others: readonly {
+    readonly label: string;
+    readonly cost: Estimate;
+    /** Sotto's by theirs. */
+    readonly ratio: Estimate;
+  }[];
 }
 
-/** @param say progress, a line at a time */
+/** Undefined: all that it wants is here. Else a sentence. */
+export function whyNoForward(): string | undefined {
+  const missing = ["nginx", "haproxy", "h2load", "curl"].filter((program) => {
+    try {
+      execFileSync("sh", ["-c", `command -v ${program}`], { stdio: "ignore" });
+      return false;
+    } catch {
+      return true;
+    }
+  });
+  return missing.length === 0 ? undefined : `Without forward: no ${missing.join(", ")} by PATH.`;
+}
+
+/**
+ * @param say progress, a line at a time
+ * @param note what a reader of the results must know
+ */
 export async function measureForward(
-  rounds: number,
+  options: BenchOptions,
   setup: Setup,
   say: (line: string) => void,
+  note: (line: string) => void,
 ): Promise<ForwardResult[]> {
+  const { rounds } = options;
   const programs: Program[] = [];
   try {
     const upstream = await startNginx(setup, programs);
     const servers = [
-      await startOurs(setup, upstream, programs),
+      await startOurs(options, setup, upstream, programs),
       await startHaproxy(setup, upstream, programs),
-    ] as const;
-    const [ours, theirs] = servers.map((server) =>
-      LOADS.map((load) => new Cell(server, load, setup))
-    ) as [Cell[], Cell[]];
-    const cells = [...ours, ...theirs];
+    ];
+    const module = streamModule();
+    if (module === undefined) note("Without nginx in forward: it has no stream module.");
+    else servers.push(await startNginxStream(module, setup, upstream, programs));
+    const cells = servers.flatMap((server) => LOADS.map((load) => new Cell(server, load, setup)));
     for (const cell of [...cells, ...cells]) await cell.warmUp();
     for (let round = 1; round <= rounds; round++) {
       for (const cell of shuffled(cells)) await cell.measure();
       say(`round ${round} of ${rounds}`);
     }
-    return ours.map(({ load, values }, i) => ({
-      load: load.id,
-      unit: load.unit,
-      ours: estimate(values),
-      haproxy: estimate(theirs[i]!.values),
-      ratio: estimateRatio(values, theirs[i]!.values),
-      target: load.target,
-    }));
+    return LOADS.map((load) => {
+      const [own, ...others] = cells.filter((cell) => cell.load === load) as [Cell, ...Cell[]];
+      return {
+        load: load.id,
+        unit: load.unit,
+        ours: estimate(own.values),
+        others: others.map(({ label, values }) => ({
+          label,
+          cost: estimate(values),
+          ratio: estimateRatio(own.values, values),
+        })),
+      };
+    });
   } finally {
     for (const program of programs) await stop(program);
   }
@@ -152,19 +177,22 @@ export async function measureForward(
 
 export function forwardTable(results: readonly ForwardResult[]): string {
   return table(
-    ["one", "unit", "sotto", "haproxy", "sotto ÷ haproxy", "target"],
-    results.map(({ load, unit, ours, haproxy, ratio, target }) => [
-      load,
-      unit,
-      ours.median.toFixed(2),
-      haproxy.median.toFixed(2),
-      `${ratio.median.toFixed(2)} [${ratio.low.toFixed(2)}, ${ratio.high.toFixed(2)}]`,
-      target === undefined ? "" : `≤ ${target}: ${ratio.low <= target ? "met" : "missed"}`,
-    ]),
+    ["one", "unit", "sotto", "", "", "sotto ÷ it"],
+    results.flatMap(({ load, unit, ours, others }) =>
+      others.map(({ label, cost, ratio }) => [
+        load,
+        unit,
+        ours.median.toFixed(2),
+        label,
+        cost.median.toFixed(2),
+        `${ratio.median.toFixed(2)} (${ratio.low.toFixed(2)}-${ratio.high.toFixed(2)})`,
+      ])
+    ),
   );
 }
 
 interface Server {
+  readonly label: string;
   readonly pid: number;
   readonly port: number;
 }
@@ -193,7 +221,12 @@ http {
   return port;
 }
 
-async function startOurs(setup: Setup, upstream: number, programs: Program[]): Promise<Server> {
+async function startOurs(
+  options: BenchOptions,
+  setup: Setup,
+  upstream: number,
+  programs: Program[],
+): Promise<Server> {
   const { folder } = setup;
   const port = await freePort();
   const file = join(folder, "forward.toml");
@@ -209,11 +242,12 @@ key = ${JSON.stringify(setup.key)}
 forward = "127.0.0.1:${upstream}"
 `,
   );
-  const { program } = edge("bun", parseOptions(["handshake"]));
+  const { program } = edge("bun", options);
   const where = ["--listen", "127.0.0.1", "--https-port", String(port), "--http-port", "0"];
   const files = ["--config", file, "--data", join(folder, "forward-data")];
   const command = [runtimeBinary("bun"), program, ...files, ...where];
-  return { port, pid: await startProgram(SERVER_CORE, command, port, folder, programs) };
+  const pid = await startProgram(SERVER_CORE, command, port, folder, programs);
+  return { label: "sotto", port, pid };
 }
 
 /** One thread, and the same suite and group as the others. */
@@ -241,7 +275,46 @@ listen forward
 `,
   );
   const command = ["haproxy", "-db", "-f", file];
-  return { port, pid: await startProgram(SERVER_CORE, command, port, folder, programs) };
+  const pid = await startProgram(SERVER_CORE, command, port, folder, programs);
+  return { label: "haproxy", port, pid };
+}
+
+/** Debian has it as a module of its own. "": it is built in; undefined: there is none. */
+function streamModule(): string | undefined {
+  const said = execFileSync("sh", ["-c", "nginx -V 2>&1"], { encoding: "utf8" });
+  if (/--with-stream(?!=|_)/.test(said)) return "";
+  const folder = /--modules-path=(\S+)/.exec(said)?.[1];
+  const file = folder && join(folder, "ngx_stream_module.so");
+  return file && existsSync(file) ? file : undefined;
+}
+
+async function startNginxStream(
+  module: string,
+  { folder, cert, key }: Setup,
+  upstream: number,
+  programs: Program[],
+): Promise<Server> {
+  const port = await freePort();
+  const file = join(folder, "nginx-stream.conf");
+  await writeFile(
+    file,
+    `${module === "" ? "" : `load_module ${module};`}
+daemon off; master_process off; pid ${folder}/nginx-stream.pid; error_log stderr error;
+events { worker_connections 16384; }
+stream {
+  server {
+    listen 127.0.0.1:${port} ssl backlog=4096;
+    ssl_certificate ${cert}; ssl_certificate_key ${key};
+    ssl_protocols TLSv1.3; ssl_ecdh_curve X25519;
+    ssl_conf_command Ciphersuites TLS_AES_128_GCM_SHA256;
+    proxy_pass 127.0.0.1:${upstream};
+  }
+}
+`,
+  );
+  const command = ["nginx", "-p", folder, "-c", file, "-e", "stderr"];
+  const pid = await startProgram(SERVER_CORE, command, port, folder, programs);
+  return { label: "nginx", port, pid };
 }
 
 /** Its process id, once the port takes connections. Pinning does not fork: taskset becomes the program. */
@@ -266,25 +339,3 @@ async function startProgram(
 }
 
 const START_TIMEOUT_MS = 20_000;
-
-function takesConnections(port: number): Promise<boolean> {
-  return new Promise((resolve) => {
-    const socket = net.connect(port, "127.0.0.1");
-    socket.once("connect", () => {
-      socket.destroy();
-      resolve(true);
-    });
-    socket.once("error", () => resolve(false));
-  });
-}
-
-if (import.meta.main) {
-  const setup = await makeSetup();
-  try {
-    const rounds = Number(process.argv[2] ?? 30);
-    const say = (line: string) => process.stderr.write(`${line}\n`);
-    console.log(forwardTable(await measureForward(rounds, setup, say)));
-  } finally {
-    await removeSetup(setup);
-  }
-}

@@ -1,62 +1,106 @@
 /**
- * CPU time of the server per connection: sotto beside the runtime's own TLS server, in the same run.
+ * CPU time of the server per connection: sotto beside the runtime's own TLS server and others, in the same run.
  *
  * Every round measures every cell (server × row) once, in an order shuffled anew, and ratios are taken within a round:
  * what the machine does meanwhile hits both sides.
  *
  * @module
  */
-import { type Clients, type LoadResult } from "./client.ts";
+import type { Clients, GetResult, LoadResult } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
+import { type PeerName, PEERS, peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
-import { type Row, ROWS, type Target, TARGETS } from "./rows.ts";
-import { ours, PAGE, reference, type Server, type Setup, startServer } from "./servers.ts";
+import { type Row, ROWS } from "./rows.ts";
+import {
+  NAME,
+  ours,
+  PAGE,
+  reference,
+  RSA_NAME,
+  type Server,
+  type Setup,
+  startServer,
+  type Subject,
+} from "./servers.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export interface HandshakeResult {
   readonly runtime: RuntimeName;
   readonly row: string;
-  /** µs of server CPU per connection. */
-  readonly ours: Estimate;
-  /** Undefined: it cannot do that. */
-  readonly native: Estimate | undefined;
-  /** ours ÷ native */
-  readonly toNative: Estimate | undefined;
-  /** ours ÷ ours of the plain row */
-  readonly toPlain: Estimate | undefined;
-  /** native ÷ native of the plain row */
-  readonly nativeToPlain: Estimate | undefined;
-  readonly target: (Target & { readonly isMet: boolean }) | undefined;
+  /** Sotto first. Who cannot do it is not among them. */
+  readonly cells: readonly CellResult[];
+  readonly ratios: readonly RatioResult[];
 }
 
-/** @param say progress, a line at a time */
+export interface CellResult {
+  readonly label: string;
+  /** µs of server CPU per connection. */
+  readonly micros: Estimate;
+  /** By the same server's plain row. */
+  readonly toPlain: Estimate | undefined;
+}
+
+/** `of` by `to` in this row, or by the plain row of `to`. */
+export interface RatioResult {
+  readonly of: string;
+  readonly to: string;
+  readonly toPlain: boolean;
+  readonly ratio: Estimate;
+}
+
+/**
+ * @param peers who beside the runtime's own server
+ * @param say progress, a line at a time
+ * @param note what a reader of the results must know
+ */
 export async function measureHandshakes(
   runtime: RuntimeName,
   options: BenchOptions,
+  peers: readonly PeerName[],
   setup: Setup,
   clients: Clients,
   say: (line: string) => void,
+  note: (line: string) => void,
 ): Promise<HandshakeResult[]> {
   const rows = chooseRows(options, clients);
   const servers: Server[] = [];
   try {
-    for (const subject of [ours(runtime, options), reference(runtime, options)]) {
+    for (const subject of subjects(runtime, options, peers)) {
       servers.push(await startServer(subject, setup));
     }
-    const cells = servers.flatMap((server) =>
-      rows.filter((row) => canDo(server, row)).map((row) => new Cell(server, row, clients))
+    const cells = await agreeing(
+      servers.flatMap((server) =>
+        rows.filter((row) => takesPart(server, row)).map((row) => new Cell(server, row, clients))
+      ),
+      note,
     );
-    await check(cells, clients);
     say(`${runtime}: all agree; warming up`);
     await warmUp(servers, cells, options);
     for (let round = 1; round <= options.rounds; round++) {
       for (const cell of shuffled(cells)) await cell.measure(options);
       say(`${runtime}: round ${round} of ${options.rounds}`);
     }
-    return results(runtime, rows, cells, servers);
+    return results(runtime, rows, cells);
   } finally {
     for (const server of servers) await server.stop();
   }
+}
+
+function subjects(
+  runtime: RuntimeName,
+  options: BenchOptions,
+  peers: readonly PeerName[],
+): Subject[] {
+  const own = ours(runtime, options);
+  return [
+    own,
+    { ...own, id: `${own.id}-32`, label: "sotto, 32 keys", echKeys: 32 },
+    ...(runtime === "deno"
+      ? [{ ...own, id: `${own.id}-narrow`, label: "sotto, narrow", narrow: true }]
+      : []),
+    reference(runtime, options),
+    ...peerSubjects(peers, runtime),
+  ];
 }
 
 /** A row that is asked for brings the row that it is compared with. */
@@ -66,6 +110,7 @@ function chooseRows(options: BenchOptions, clients: Clients): Row[] {
   const wanted = all.filter((row) =>
     options.rows.length === 0 || options.rows.some((word) => row.id.includes(word))
   );
+  if (wanted.length === 0) throw new Error(`--rows ${options.rows} fits none of them`);
   const plain = new Set(wanted.map((row) => row.against));
   return all.filter((row) => wanted.includes(row) || plain.has(row.id));
 }
@@ -77,8 +122,9 @@ function byOwnClient(row: Row): Row | undefined {
   return { ...row, client: "own" };
 }
 
-function canDo(server: Server, row: Row): boolean {
-  return server.ech !== undefined || (!row.ech && row.expect !== "grease");
+function takesPart({ ech, subject }: Server, row: Row): boolean {
+  const hasMany = subject.echKeys !== undefined && subject.echKeys > 1;
+  return (ech !== undefined || !row.ech) && (!hasMany || row.manyKeys);
 }
 
 class Cell {
@@ -112,55 +158,85 @@ class Cell {
       "-concurrency",
       String(row.expect === "resumed" ? 1 : concurrency), // the ticket comes from the one before
       ...row.flags,
-      ...(row.ech ? ["-ech", server.ech!] : []),
+      ...this.#where(),
     ]);
     const as = row.expect === undefined ? result.ok : result[row.expect];
-    if (result.ok !== connections || as !== connections) {
+    if (
+      result.ok !== connections || as !== connections ||
+      (row.expect === "rejected" && row.client === "go" && result.withRetry !== connections)
+    ) {
       throw new Error(
-        `${server.subject.id}, ${row.id}: not all of ${connections} went well: ${
-          JSON.stringify(result)
+        `${server.subject.label}, ${row.id}: not all of ${connections} went well: ${
+          JSON.stringify({ ok: result.ok, as, errors: result.errors })
         }`,
       );
     }
     return result;
   }
-}
 
-/** That every server does the same, before anything is timed. @throws {Error} one does not */
-async function check(cells: readonly Cell[], clients: Clients): Promise<void> {
-  for (const { server, row } of cells) {
-    if (row.client !== "go" || !row.flags.includes("-get")) continue;
-    const [answer] = await clients.get(server, [
-      ...row.flags.filter((flag) => !["-get", "-resume", "-renew"].includes(flag)),
+  /** That it does what the row says, and the same as everybody else. @throws {Error} it does not */
+  async check(): Promise<void> {
+    const { row, server } = this;
+    if (row.client === "go" && row.flags.includes("-get")) {
+      const flags = row.flags.filter((flag) => !["-get", "-resume", "-renew"].includes(flag));
+      const [answer] = await this.#clients.get(server, [...flags, ...this.#where()]);
+      const is = factsOf(answer);
+      const shall = factsOf({
+        version: "TLS 1.3",
+        cipherSuite: "TLS_AES_128_GCM_SHA256",
+        group: row.group,
+        echAccepted: row.ech,
+        body: PAGE,
+      });
+      if (is !== shall) {
+        throw new Error(`${server.subject.label}, ${row.id}: ${answer?.error ?? is}`);
+      }
+    }
+    const { body } = await this.load(3, 1);
+    if (row.flags.includes("-get") && body !== undefined && body !== PAGE) {
+      throw new Error(`${server.subject.label}, ${row.id}: ${JSON.stringify(body)}`);
+    }
+  }
+
+  #where(): string[] {
+    const { row, server } = this;
+    return [
+      ...(row.leaf === "rsa" ? ["-addr", server.rsaAddr, "-name", RSA_NAME] : ["-name", NAME]),
       ...(row.ech ? ["-ech", server.ech!] : []),
-    ]);
-    const is = {
-      version: answer?.version,
-      cipherSuite: answer?.cipherSuite,
-      group: answer?.group,
-      echAccepted: answer?.echAccepted,
-      body: answer?.body,
-    };
-    const shall = {
-      version: "TLS 1.3",
-      cipherSuite: "TLS_AES_128_GCM_SHA256",
-      group: row.group,
-      echAccepted: row.ech,
-      body: PAGE,
-    };
-    if (JSON.stringify(is) !== JSON.stringify(shall)) {
-      throw new Error(`${server.subject.id}, ${row.id}: ${JSON.stringify(answer)}`);
-    }
-  }
-  for (const cell of cells) {
-    const { body } = await cell.load(3, 1);
-    if (cell.row.flags.includes("-get") && body !== undefined && body !== PAGE) {
-      throw new Error(`${cell.server.subject.id}, ${cell.row.id}: ${JSON.stringify(body)}`);
-    }
+    ];
   }
 }
 
-/** Compilers look at what is run often. */
+function factsOf(answer: Partial<GetResult> | undefined): string {
+  const { version, cipherSuite, group, echAccepted, body } = answer ?? {};
+  return JSON.stringify({ version, cipherSuite, group, echAccepted, body });
+}
+
+/**
+ * Before anything is timed every server must show that it does the same. Whoever else cannot do a row is left out of it,
+ * with a sentence; sotto may not.
+ *
+ * @throws {Error} sotto does not do what a row says
+ */
+async function agreeing(cells: readonly Cell[], note: (line: string) => void): Promise<Cell[]> {
+  const good: Cell[] = [];
+  for (const cell of cells) {
+    try {
+      await cell.check();
+      good.push(cell);
+    } catch (error) {
+      if (cell.server.subject.kind === "ours") throw error;
+      note(`Left out: ${oneLine((error as Error).message)}`);
+    }
+  }
+  return good;
+}
+
+function oneLine(text: string): string {
+  return text.replace(/^.*interop: /s, "").replaceAll(/\s+/g, " ").slice(0, 200);
+}
+
+/** Compilers look at what is run often; programs that were compiled beforehand only fill their caches. */
 async function warmUp(
   servers: readonly Server[],
   cells: readonly Cell[],
@@ -168,40 +244,62 @@ async function warmUp(
 ): Promise<void> {
   for (const server of servers) {
     const own = cells.filter((cell) => cell.server === server);
-    const each = Math.ceil(options.warmUp / own.length);
+    const isCompiled = (PEERS as readonly string[]).includes(server.subject.kind);
+    const connections = isCompiled ? Math.min(options.warmUp, COMPILED_WARM_UP) : options.warmUp;
+    const each = Math.ceil(connections / own.length);
     for (const cell of own) await cell.load(each, options.concurrency);
   }
 }
+
+const COMPILED_WARM_UP = 1000;
 
 function results(
   runtime: RuntimeName,
   rows: readonly Row[],
   cells: readonly Cell[],
-  [our, their]: readonly Server[],
 ): HandshakeResult[] {
-  const microsOf = (server: Server | undefined, row: string | undefined): number[] | undefined =>
-    cells.find((cell) => cell.server === server && cell.row.id === row)?.micros;
   return rows.map((row) => {
-    const own = microsOf(our, row.id)!;
-    const other = microsOf(their, row.id);
-    const plain = microsOf(our, row.against);
-    const otherPlain = microsOf(their, row.against);
-    const toNative = other && estimateRatio(own, other);
-    const toPlain = plain && estimateRatio(own, plain);
-    const target = TARGETS.find((target) =>
-      target.runtime === runtime && target.row === row.id &&
-      (target.of === "plain" || their!.subject.kind !== "ours")
-    );
-    const ratio = target?.of === "native" ? toNative : toPlain;
+    const inRow = cells.filter((cell) => cell.row === row);
+    const plainOf = (cell: Cell): Cell | undefined =>
+      cells.find(({ server, row: { id } }) => server === cell.server && id === row.against);
+    const ratio = (of: Cell, to: Cell | undefined, toPlain: boolean): RatioResult[] =>
+      to === undefined ? [] : [{
+        of: labelOf(of),
+        to: labelOf(to),
+        toPlain,
+        ratio: estimateRatio(of.micros, to.micros),
+      }];
+    const [own, ...others] = inRow as [Cell, ...Cell[]];
+    const narrow = inRow.find(({ server }) => server.subject.narrow === true);
+    const native = inRow.find(({ server }) => server.subject.kind === "serve");
     return {
       runtime,
       row: row.id,
-      ours: estimate(own),
-      native: other && estimate(other),
-      toNative,
-      toPlain,
-      nativeToPlain: other && otherPlain && estimateRatio(other, otherPlain),
-      target: target && ratio && { ...target, isMet: ratio.low <= target.ratio },
+      cells: inRow.map((cell) => {
+        const plain = plainOf(cell);
+        return {
+          label: labelOf(cell),
+          micros: estimate(cell.micros),
+          toPlain: plain && estimateRatio(cell.micros, plain.micros),
+        };
+      }),
+      ratios: [
+        ...others.flatMap((other) =>
+          // Of two of ours: what the second changes.
+          labelOf(other).startsWith("sotto,") ? ratio(other, own, false) : ratio(own, other, false)
+        ),
+        ...(narrow === undefined ? [] : ratio(narrow, native, false)),
+        // What encryption here costs beside none elsewhere, which needs no server with ECH.
+        ...(row.expect !== "echAccepted" ? [] : cells
+          .filter(({ server, row: { id } }) =>
+            id === row.against && server.subject.kind !== "ours" && server.subject.id !== "go-4"
+          )
+          .flatMap((other) => ratio(own, other, true))),
+      ],
     };
   });
+}
+
+function labelOf({ server }: Cell): string {
+  return server.subject.label;
 }

@@ -9,7 +9,6 @@
 import type { Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { residentBytes } from "./processes.ts";
-import { IDLE_TARGETS } from "./rows.ts";
 import { ours, reference, type Server, type Setup, startServer, type Subject } from "./servers.ts";
 import { type Estimate, estimate } from "./statistics.ts";
 
@@ -19,7 +18,6 @@ export interface IdleResult {
   /** kB per connection. */
   readonly ours: Estimate;
   readonly native: Estimate;
-  readonly target: { readonly kilobytes: number; readonly isMet: boolean } | undefined;
 }
 
 export async function measureIdle(
@@ -45,13 +43,11 @@ export async function measureIdle(
   };
   const own = await kilobytes(ours(runtime, options));
   const other = await kilobytes(reference(runtime, options));
-  const target = IDLE_TARGETS[runtime];
   return {
     runtime,
     connections: options.connections,
     ours: own,
     native: other,
-    target: target === undefined ? undefined : { kilobytes: target, isMet: own.low <= target },
   };
 }
 

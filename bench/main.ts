@@ -1,130 +1,86 @@
 /**
  * Measures what sotto costs. bench/README.md says what, on what, and how to quieten the machine.
  *
+ *     npm run bench
  *     npm run bench -- handshake --json results.json
  *
  * @module
  */
 import process from "node:process";
 
+import { readBaselines } from "./baselines.ts";
 import { buildGoClient, Clients } from "./client.ts";
-import { measureCore } from "./core.ts";
-import * as crypto from "./crypto.bench.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
-import { type HandshakeResult, measureHandshakes } from "./handshake.ts";
-import { type ForwardResult, forwardTable, measureForward } from "./forward.ts";
-import { type IdleResult, measureIdle } from "./idle.ts";
-import { measureCases } from "./micro.ts";
-import { type BenchOptions, parseOptions, USAGE, UsageError } from "./options.ts";
-import { parseCases } from "./parse.ts";
+import { type CommandLine, parseOptions, USAGE, UsageError } from "./options.ts";
 import { whyNotPinned } from "./processes.ts";
-import { recordCases } from "./record.ts";
-import {
-  comparison,
-  cryptoFigures,
-  type Figure,
-  forwardFigures,
-  handshakeFigures,
-  handshakeTable,
-  idleFigures,
-  idleTable,
-  microFigures,
-  microTable,
-  readReport,
-  trieFigures,
-  writeReport,
-} from "./report.ts";
-import * as trie from "./trie.bench.ts";
-import { installedRuntimes, makeSetup, reference, removeSetup } from "./servers.ts";
+import { readmeTable } from "./readme.ts";
+import { comparison, conditionsTable, type Figure, readReport, writeReport } from "./report.ts";
+import { METHOD, SUBJECTS, World } from "./subjects.ts";
 
-async function main(options: BenchOptions): Promise<void> {
-  const before = options.compare === undefined
-    ? undefined
-    : readReport(options.compare, options.bench);
+async function main(line: CommandLine): Promise<void> {
+  if (line.help) {
+    console.log(USAGE);
+    return;
+  }
+  if (line.report !== undefined) {
+    const reports = readBaselines();
+    const figures = reports.flatMap((report) => report.figures);
+    console.log(line.report === "readme" ? readmeTable(reports) : conditionsTable(figures));
+    return;
+  }
+  const bench = line.isBrief ? "all" : line.benches[0]!;
+  const before = line.compare === undefined ? undefined : readReport(line.compare, bench);
   const environment = readEnvironment();
   printEnvironment(environment);
-  const figures = await measure(options);
+  const { figures, notes, violated } = await measure(line);
   if (before !== undefined) console.log(`\n${comparison(figures, before)}`);
-  if (options.json !== undefined) {
-    const { rounds, connections, warmUp, concurrency, client } = options;
-    const settings = { rounds, connections, warmUp, concurrency, client };
-    writeReport(options.json, { bench: options.bench, environment, settings, figures });
+  if (line.conditions || line.isBrief) console.log(`\n${conditionsTable(figures)}`);
+  if (line.json !== undefined) {
+    const { rounds, connections, warmUp, concurrency, client } = line.options(line.benches[0]!);
+    const settings = line.isBrief
+      ? { brief: "yes" }
+      : { rounds, connections, warmUp, concurrency, client };
+    writeReport(line.json, { bench, environment, settings, figures, notes });
   }
+  if (violated.length > 0) {
+    process.stderr.write(`\nThis does not hold:\n${violated.join("\n")}\n`);
+    process.exitCode = 1;
+  }
+}
+
+interface Measured {
+  readonly figures: readonly Figure[];
+  readonly notes: readonly string[];
+  readonly violated: readonly string[];
 }
 
 /** Prints its tables as they are done. */
-async function measure(options: BenchOptions): Promise<Figure[]> {
-  switch (options.bench) {
-    case "handshake":
-    case "idle":
-      return await withServers(options);
-    case "parse":
-    case "record": {
-      const cases = options.bench === "parse" ? parseCases() : recordCases();
-      const results = measureCases(cases, options.rounds);
-      console.log(microTable(results));
-      return microFigures(results);
-    }
-    case "forward":
-      return await measureForwarding(options);
-    case "trie": {
-      const rows = await trie.run(1_000_000, options.rounds);
-      console.log(trie.table(rows));
-      return trieFigures(rows);
-    }
-    case "core": {
-      const results = await measureCore(options.rounds, options.connections);
-      console.log(microTable(results));
-      return microFigures(results);
-    }
-    case "crypto": {
-      const rows = await crypto.run();
-      console.log(crypto.table(rows));
-      return cryptoFigures(rows);
-    }
+async function measure(line: CommandLine): Promise<Measured> {
+  const wantsGo = line.options(line.benches[0]!).client !== "own";
+  const go = wantsGo ? buildGoClient() : undefined;
+  if (go === undefined && line.options(line.benches[0]!).client === "go") {
+    throw new UsageError("--client go: Go is not installed");
   }
-}
-
-async function withServers(options: BenchOptions): Promise<Figure[]> {
-  const go = options.client === "own" ? undefined : buildGoClient();
+  const figures: Figure[] = [];
+  const violated: string[] = [];
+  const world = new World(new Clients(go), progress);
   if (go === undefined) {
-    if (options.client === "go") throw new UsageError("--client go: Go is not installed");
-    console.log("Load from sotto's own client; X25519MLKEM768 is left out.");
+    world.note("The load is from sotto's own client, without X25519MLKEM768 and open loops.");
   }
-  const setup = await makeSetup();
-  const runtimes = options.runtimes.length > 0 ? options.runtimes : installedRuntimes();
-  const clients = new Clients(go);
-  const handshakes: HandshakeResult[] = [];
-  const idle: IdleResult[] = [];
   try {
-    for (const runtime of runtimes) {
-      if (options.bench === "handshake") {
-        const results = await measureHandshakes(runtime, options, setup, clients, progress);
-        handshakes.push(...results);
-        console.log(
-          `\n${runtime}\n\n${handshakeTable(results, reference(runtime, options).label)}`,
-        );
-      } else {
-        idle.push(await measureIdle(runtime, options, setup, clients, progress));
-      }
+    for (const [i, bench] of line.benches.entries()) {
+      if (line.isBrief) progress(`${bench} (${i + 1} of ${line.benches.length})`);
+      const outcome = await SUBJECTS[bench](world, line.options(bench));
+      endProgress();
+      console.log(line.isBrief ? `## ${bench}\n\n${outcome.text}\n` : outcome.text);
+      figures.push(...outcome.figures);
+      violated.push(...outcome.violated ?? []);
     }
   } finally {
-    await removeSetup(setup);
+    await world.close();
   }
-  if (options.bench === "handshake") return handshakeFigures(handshakes);
-  console.log(`\n${idleTable(idle)}`);
-  return idleFigures(idle);
-}
-
-async function measureForwarding({ rounds }: BenchOptions): Promise<Figure[]> {
-  const setup = await makeSetup();
-  try {
-    const results: ForwardResult[] = await measureForward(rounds, setup, progress);
-    console.log(forwardTable(results));
-    return forwardFigures(results);
-  } finally {
-    await removeSetup(setup);
-  }
+  if (world.notes.length > 0) console.log(`\n${world.notes.join("\n")}`);
+  return { figures, notes: world.notes, violated };
 }
 
 function printEnvironment({ machine, versions, loadBefore, commit }: Environment): void {
@@ -134,12 +90,16 @@ function printEnvironment({ machine, versions, loadBefore, commit }: Environment
   const notPinned = whyNotPinned();
   if (notPinned !== undefined) console.log(notPinned);
   if (loadBefore > 0.5) console.log("The machine is busy: trust ratios only, and not by much.");
-  console.log("");
+  console.log(`\n${METHOD}\n`);
 }
 
 /** Where results are piped on, progress stays out of them. */
 function progress(line: string): void {
   process.stderr.write(process.stderr.isTTY ? `\r\x1b[K${line}` : `${line}\n`);
+}
+
+function endProgress(): void {
+  if (process.stderr.isTTY) process.stderr.write("\r\x1b[K");
 }
 
 try {

@@ -4,25 +4,35 @@
  */
 import { parseArgs } from "node:util";
 
+import { type PeerName, PEERS } from "./peers/peers.ts";
+
 export const BENCHES = [
   "handshake",
+  "throughput",
+  "record",
   "idle",
   "forward",
+  "soak",
   "core",
   "crypto",
   "parse",
-  "record",
+  "seal",
   "trie",
 ] as const;
 export type BenchName = (typeof BENCHES)[number];
+
+/** What is said of results that are there already. */
+export const REPORTS = ["readme", "conditions"] as const;
+export type ReportName = (typeof REPORTS)[number];
 
 export const RUNTIMES = ["bun", "deno", "node"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];
 
 export interface BenchOptions {
-  readonly bench: BenchName;
   /** Empty: all that are installed. */
   readonly runtimes: readonly RuntimeName[];
+  /** Undefined: all that are installed, beside Bun. */
+  readonly peers: readonly PeerName[] | undefined;
   readonly rounds: number;
   /** Per round and cell (handshake), or open at once (idle). */
   readonly connections: number;
@@ -30,6 +40,13 @@ export interface BenchOptions {
   readonly warmUp: number;
   /** Connections under way at a time. */
   readonly concurrency: number;
+  /** Of one load (throughput). */
+  readonly seconds: number;
+  /** Of one load (record). */
+  readonly megabytes: number;
+  /** Of a soak, in all. */
+  readonly handshakes: number;
+  readonly minutes: number;
   /** Only rows whose id contains one of these; empty: all. */
   readonly rows: readonly string[];
   /** Go where it is installed. */
@@ -38,75 +55,169 @@ export interface BenchOptions {
   readonly program: string | undefined;
   /** An edge.ts to compare with, in place of the runtime's own server. */
   readonly against: string | undefined;
+}
+
+export interface CommandLine {
+  /** In this order. */
+  readonly benches: readonly BenchName[];
+  readonly report: ReportName | undefined;
+  readonly help: boolean;
+  /** No bench was named: all of them, briefly. */
+  readonly isBrief: boolean;
   readonly json: string | undefined;
   readonly compare: string | undefined;
+  /** Print how the figures stand to what they shall be. */
+  readonly conditions: boolean;
+  options(bench: BenchName): BenchOptions;
 }
 
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
 
-export const USAGE = `npm run bench -- BENCH [options]
+export const USAGE = `npm run bench [-- BENCH [options]]
 
-  handshake   CPU of the server per connection, beside the runtime's own TLS server
-  idle        memory of the server per idle connection, beside the same
-  forward     CPU of \`forward\` on Bun, beside haproxy; wants nginx, haproxy and h2load
+  Without BENCH: all of them on Bun, each as short as it can be and still say something; a few minutes.
 
-and on the runtime that runs the bench:
+beside the runtimes' own servers, on real sockets:
+  handshake   CPU of the server per connection; beside Go, Caddy, nginx and haproxy too
+  throughput  handshakes a second; how long one takes at 50 % and 90 % of that
+  record      CPU of the server per GB, down and up
+  idle        memory of the server per idle connection
+  forward     CPU of \`forward\` on Bun, beside haproxy; wants nginx, haproxy, h2load and curl
+  soak        all kinds of connections and faults; fails unless each is accounted for and memory stays flat
+
+on the runtime that runs the bench, in one process:
   core        handshakes without sockets
   crypto      each primitive with each provider
   parse       ClientHello, ECH's inner hello
-  record      sealing and opening records
+  seal        sealing and opening records
   trie        1,000,000 names, beside a Map
 
+of results that are there:
+  readme      the table for README.md from bench/baselines
+  conditions  what the figures in bench/baselines shall be, and whether they are
+
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
-  --rounds N           rounds (default: handshake 12, idle 3, forward 30, trie 7, others 9)
+  --peers NAMES        go, caddy, nginx, haproxy, by comma, or none (default: those that are installed, beside Bun)
+  --rounds N           rounds (default: handshake 12, throughput 5, record 12, idle 3, forward 30, trie 7, others 9)
   --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
-  --warm-up N          connections per server beforehand (handshake 10000, idle 1500)
+  --warm-up N          connections per server beforehand (handshake 10000, throughput 5000, idle 1500)
   --concurrency N      connections at a time (default 1)
+  --seconds N          of each load (throughput 5)
+  --megabytes N        of each load (record 128)
+  --handshakes N       of a soak on each runtime (default 20000)
+  --minutes N          that they are spread over (default 2)
   --rows WORDS         only the rows whose names contain one of these words, by comma
-  --client go|own      load client of handshake (default: go where it is installed)
+  --client go|own      load client (default: go where it is installed)
   --program FILE       another edge.ts than the one of this folder
   --against FILE       compare with that edge.ts in the same run, not with the runtime's own server
   --json FILE          write the results
   --compare FILE       show the change against such a file
+  --conditions         say how the figures stand to what they shall be
+  --help               this
 `;
 
-const DEFAULT_ROUNDS: Record<BenchName, number> = {
-  handshake: 12,
-  idle: 3,
-  forward: 30,
-  core: 9,
-  crypto: 1,
-  parse: 9,
-  record: 9,
-  trie: 7,
+interface Numbers {
+  readonly rounds: number;
+  readonly connections: number;
+  readonly warmUp: number;
+  readonly seconds: number;
+  readonly megabytes: number;
+  readonly handshakes: number;
+  readonly minutes: number;
+}
+
+const COMMON: Numbers = {
+  rounds: 9,
+  connections: 300,
+  warmUp: 10_000,
+  seconds: 5,
+  megabytes: 128,
+  handshakes: 20_000,
+  minutes: 2,
+};
+
+const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
+  handshake: { rounds: 12 },
+  throughput: { rounds: 5, warmUp: 5000 },
+  record: { rounds: 12 },
+  idle: { rounds: 3, connections: 5000, warmUp: 1500 },
+  forward: { rounds: 30 },
+  soak: {},
+  core: {},
+  crypto: { rounds: 1 },
+  parse: {},
+  seal: {},
+  trie: { rounds: 7 },
+};
+
+/** For a first look. */
+const BRIEF: Record<BenchName, Partial<Numbers>> = {
+  handshake: { rounds: 6, connections: 60, warmUp: 2000 },
+  throughput: { rounds: 2, seconds: 2, warmUp: 1000 },
+  record: { rounds: 6, megabytes: 64 },
+  idle: { rounds: 1, connections: 1000, warmUp: 500 },
+  forward: { rounds: 2 },
+  soak: { handshakes: 3000, minutes: 0.5 },
+  core: { rounds: 3, connections: 100 },
+  crypto: {},
+  parse: { rounds: 3 },
+  seal: { rounds: 3 },
+  trie: { rounds: 2 },
 };
 
 /** @throws {UsageError} */
-export function parseOptions(args: readonly string[]): BenchOptions {
+export function parseOptions(args: readonly string[]): CommandLine {
   const { values, positionals } = parse(args);
-  const [bench, ...more] = positionals;
-  if (!isOneOf(BENCHES, bench) || more.length > 0) {
+  const [word, ...more] = positionals;
+  const isReport = isOneOf(REPORTS, word);
+  if (more.length > 0 || (word !== undefined && !isReport && !isOneOf(BENCHES, word))) {
     throw new UsageError(
-      `want one bench, accepted: ${BENCHES.join(", ")}; given: ${positionals.join(" ") || "none"}`,
+      `want one bench or none, accepted: ${[...BENCHES, ...REPORTS].join(", ")}; given: ${
+        positionals.join(" ")
+      }`,
     );
   }
-  return {
-    bench,
-    runtimes: list(values.runtime).map((name) => oneOf("runtime", RUNTIMES, name)),
-    rounds: count("rounds", values.rounds, DEFAULT_ROUNDS[bench]),
-    connections: count("connections", values.connections, bench === "idle" ? 5000 : 300),
-    warmUp: count("warm-up", values["warm-up"], bench === "idle" ? 1500 : 10_000),
-    concurrency: count("concurrency", values.concurrency, 1),
+  const runtimes = list(values.runtime).map((name) => oneOf("runtime", RUNTIMES, name));
+  const given = {
+    rounds: count("rounds", values.rounds),
+    connections: count("connections", values.connections),
+    warmUp: count("warm-up", values["warm-up"]),
+    seconds: count("seconds", values.seconds),
+    megabytes: count("megabytes", values.megabytes),
+    handshakes: count("handshakes", values.handshakes),
+    minutes: count("minutes", values.minutes),
+  };
+  const isBrief = word === undefined;
+  const common = {
+    runtimes: isBrief && runtimes.length === 0 ? ["bun" as const] : runtimes,
+    peers: values.peers === undefined
+      ? undefined
+      : values.peers === "none"
+      ? []
+      : list(values.peers).map((name) => oneOf("peers", PEERS, name)),
+    concurrency: count("concurrency", values.concurrency) ?? 1,
     rows: list(values.rows),
     client: values.client === undefined
       ? undefined
       : oneOf("client", ["go", "own"] as const, values.client),
     program: values.program,
     against: values.against,
+  };
+  return {
+    benches: isReport ? [] : isBrief ? BENCHES : [word],
+    report: isReport ? word : undefined,
+    help: values.help === true,
+    isBrief,
     json: values.json,
     compare: values.compare,
+    conditions: values.conditions === true,
+    options(bench) {
+      const numbers = { ...COMMON, ...DEFAULTS[bench], ...(isBrief ? BRIEF[bench] : {}) };
+      const chosen = Object.entries(given).filter(([, value]) => value !== undefined);
+      return { ...common, ...numbers, ...Object.fromEntries(chosen) };
+    },
   };
 }
 
@@ -118,16 +229,23 @@ function parse(args: readonly string[]) {
       strict: true,
       options: {
         runtime: { type: "string" },
+        peers: { type: "string" },
         rounds: { type: "string" },
         connections: { type: "string" },
         "warm-up": { type: "string" },
         concurrency: { type: "string" },
+        seconds: { type: "string" },
+        megabytes: { type: "string" },
+        handshakes: { type: "string" },
+        minutes: { type: "string" },
         rows: { type: "string" },
         client: { type: "string" },
         program: { type: "string" },
         against: { type: "string" },
         json: { type: "string" },
         compare: { type: "string" },
+        conditions: { type: "boolean" },
+        help: { type: "boolean", short: "h" },
       },
     });
   } catch (cause) {
@@ -139,11 +257,11 @@ function list(text: string | undefined): string[] {
   return (text ?? "").split(",").map((part) => part.trim()).filter((part) => part !== "");
 }
 
-function count(option: string, text: string | undefined, otherwise: number): number {
-  if (text === undefined) return otherwise;
-  if (!/^[1-9]\d{0,5}$/.test(text)) {
+function count(option: string, text: string | undefined): number | undefined {
+  if (text === undefined) return undefined;
+  if (!/^[1-9]\d{0,6}$/.test(text)) {
     throw new UsageError(
-      `--${option} ${JSON.stringify(text)} is no count, accepted: 1 to 999999`,
+      `--${option} ${JSON.stringify(text)} is no count, accepted: 1 to 9999999`,
     );
   }
   return Number(text);

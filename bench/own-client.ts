@@ -1,11 +1,13 @@
 /**
  * Load from sotto's own client: what the Go program's client cannot do (GREASE, a hello without a key share), and
- * everything where Go is not installed. Flags and output are those of `load` and `hold` in test/interop/go.
+ * everything where Go is not installed. Flags and output are those of `load`, `bulk` and `hold` in test/interop/go.
  *
  *     bun own-client.ts load -addr 127.0.0.1:8443 -name localhost -n 300 -get
  *
  * @module
  */
+import { Buffer } from "node:buffer";
+import { createHash } from "node:crypto";
 import process from "node:process";
 import { parseArgs } from "node:util";
 
@@ -26,8 +28,15 @@ interface Flags {
   /** Each offers the newest ticket, for servers that take one once. */
   readonly renew: boolean;
   readonly unknownId: boolean;
+  readonly stale: boolean;
   readonly grease: boolean;
   readonly retryHello: boolean;
+  /** 0: no end by time. */
+  readonly seconds: number;
+  readonly bytes: number;
+  readonly up: boolean;
+  readonly post: number;
+  readonly hash: boolean;
 }
 
 /** A part of what the Go program prints; `grease`, `retried` and `body` are ours. */
@@ -41,6 +50,8 @@ export interface OwnResult {
   retried: number;
   failed: number;
   errors: Record<string, number>;
+  seconds: number;
+  cpuSeconds: number;
   body: string;
 }
 
@@ -55,6 +66,8 @@ async function load(flags: Flags): Promise<OwnResult> {
     retried: 0,
     failed: 0,
     errors: {},
+    seconds: 0,
+    cpuSeconds: 0,
     body: "",
   };
   let options = clientOptions(flags);
@@ -66,14 +79,90 @@ async function load(flags: Flags): Promise<OwnResult> {
     options = { ...options, sessions: [session] };
   }
   let left = flags.count;
+  const begin = performance.now();
+  const hasTime = (): boolean =>
+    flags.seconds === 0 || performance.now() - begin < flags.seconds * 1000;
+  result.count = 0;
   const worker = async (): Promise<void> => {
-    while (left-- > 0) {
+    while (left-- > 0 && hasTime()) {
+      result.count++;
       const session = (await once(flags, options, result))?.sessions[0];
       if (flags.renew && session !== undefined) options = { ...options, sessions: [session] };
     }
   };
   await Promise.all(Array.from({ length: flags.concurrency }, worker));
+  result.seconds = (performance.now() - begin) / 1000;
+  result.cpuSeconds = cpuSeconds();
   return result;
+}
+
+function cpuSeconds(): number {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1e6;
+}
+
+/** At least `-bytes` over one connection, as the Go program's `bulk`. */
+async function bulk(flags: Flags): Promise<unknown> {
+  const connection = await open(flags, clientOptions(flags));
+  const begin = performance.now();
+  const hash = createHash("sha256");
+  const noise = new Uint8Array(65_536);
+  const request = (head: string): Promise<void> =>
+    connection.write(new TextEncoder().encode(`${head}\r\nHost: ${flags.name}\r\n`));
+  let moved = 0;
+  while (moved < flags.bytes) {
+    if (flags.up) {
+      await request(`POST / HTTP/1.1\r\nContent-Length: ${flags.post}`);
+      await connection.write(new TextEncoder().encode("\r\n"));
+      for (let left = flags.post; left > 0; left -= noise.length) {
+        await connection.write(noise.subarray(0, Math.min(left, noise.length)));
+      }
+      moved += flags.post;
+      await answer(connection, () => {});
+    } else {
+      await request("GET / HTTP/1.1");
+      await connection.write(new TextEncoder().encode("\r\n"));
+      moved += await answer(connection, (bytes) => {
+        if (flags.hash) hash.update(bytes);
+      });
+    }
+  }
+  const { cipherSuite } = connection.negotiated;
+  await connection.close();
+  return {
+    moved,
+    version: "TLS 1.3",
+    cipherSuite: cipherSuite === 0x1301 ? "TLS_AES_128_GCM_SHA256" : String(cipherSuite),
+    sha256: hash.digest("hex"),
+    seconds: (performance.now() - begin) / 1000,
+    cpuSeconds: cpuSeconds(),
+  };
+}
+
+/** One answer with a Content-Length; how long its body was. */
+async function answer(
+  connection: ClientConnection,
+  take: (bytes: Uint8Array) => void,
+): Promise<number> {
+  let head = Buffer.alloc(0);
+  let body = -1;
+  while (body < 0) {
+    const bytes = await connection.read();
+    if (bytes === undefined) throw new Error(`The answer ends in its head: ${head}`);
+    head = Buffer.concat([head, bytes]);
+    body = head.indexOf("\r\n\r\n");
+  }
+  const text = head.toString("latin1", 0, body);
+  const length = Number(/^content-length: (\d+)/im.exec(text)?.[1]);
+  if (!text.startsWith("HTTP/1.1 200 ") || Number.isNaN(length)) throw new Error(text);
+  let left = length;
+  for (let bytes: Uint8Array | undefined = head.subarray(body + 4);;) {
+    take(bytes);
+    left -= bytes.length;
+    if (left <= 0) return length;
+    bytes = await connection.read();
+    if (bytes === undefined) throw new Error(`${left} bytes of the body are missing`);
+  }
 }
 
 async function once(
@@ -93,7 +182,8 @@ async function once(
     if (negotiated.helloRetried) result.retried++;
     return connection;
   } catch (error) {
-    if (error instanceof ClientError && error.retryConfigs !== undefined && flags.unknownId) {
+    const isRejection = error instanceof ClientError && error.retryConfigs !== undefined;
+    if (isRejection && (flags.unknownId || flags.stale)) {
       result.ok++;
       result.rejected++;
       return undefined;
@@ -150,6 +240,8 @@ function configList(flags: Flags): Uint8Array {
   const list = new Uint8Array(Buffer.from(flags.ech!, "base64"));
   // ECHConfigList length (2), version (2), length (2), config_id
   if (flags.unknownId) list[6]! ^= 0xff;
+  // … kem_id (2), length of the key (2), key
+  if (flags.stale) list.set(crypto.hpkeKeyPair(DHKEM_X25519).publicKey, 11);
   return list;
 }
 
@@ -166,7 +258,13 @@ function parse(args: string[]): Flags {
       ech: { type: "string" },
       n: { type: "string", default: "1000" },
       concurrency: { type: "string", default: "1" },
-      seconds: { type: "string" },
+      seconds: { type: "string", default: "0" },
+      bytes: { type: "string", default: "100000000" },
+      up: { type: "boolean", default: false },
+      post: { type: "string", default: "1000000" },
+      hash: { type: "boolean", default: false },
+      "skip-chain": { type: "boolean" },
+      stale: { type: "boolean", default: false },
       get: { type: "boolean", default: false },
       resume: { type: "boolean", default: false },
       renew: { type: "boolean", default: false },
@@ -187,12 +285,20 @@ function parse(args: string[]): Flags {
     unknownId: values["unknown-id"],
     grease: values.grease,
     retryHello: values["retry-hello"],
+    stale: values.stale,
+    seconds: Number(values.seconds),
+    bytes: Number(values.bytes),
+    up: values.up,
+    post: Number(values.post),
+    hash: values.hash,
   };
 }
 
+const DHKEM_X25519 = 0x0020;
 const crypto = chooseCrypto();
 const [command, ...args] = process.argv.slice(2);
 if (command === "load") console.log(JSON.stringify(await load(parse(args))));
+else if (command === "bulk") console.log(JSON.stringify(await bulk(parse(args))));
 else if (command === "hold") await hold(parse(args));
-else throw new Error("want load or hold");
+else throw new Error("want load, bulk or hold");
 process.exit(0);

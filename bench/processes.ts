@@ -4,10 +4,17 @@
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { readdirSync, readFileSync } from "node:fs";
+import net from "node:net";
+import { availableParallelism } from "node:os";
+import process from "node:process";
 
 /** Servers have the first core, clients the second. */
 export const SERVER_CORE = 0;
 export const CLIENT_CORE = 1;
+/** All but the server's: for a load that one core may not be enough for. */
+export const CLIENT_CORES = availableParallelism() > 2
+  ? `${CLIENT_CORE}-${availableParallelism() - 1}`
+  : CLIENT_CORE;
 
 let pinning: string | undefined | null = null;
 
@@ -29,8 +36,8 @@ export interface Program {
   readonly errors: () => string;
 }
 
-/** Starts a program on one core; its standard error is kept for the day it fails. */
-export function start(core: number, command: readonly string[], cwd: string): Program {
+/** Starts a program on one core, or on those of a list; its standard error is kept for the day it fails. */
+export function start(core: number | string, command: readonly string[], cwd: string): Program {
   const [program, ...args] = whyNotPinned() === undefined
     ? ["taskset", "-c", String(core), ...command]
     : command;
@@ -40,11 +47,27 @@ export function start(core: number, command: readonly string[], cwd: string): Pr
     errors = (errors + text).slice(-8192);
   });
   child.on("error", (error) => errors += String(error));
+  children.add(child);
+  child.once("exit", () => children.delete(child));
   return { child, errors: () => errors };
 }
 
+const children = new Set<ChildProcess>();
+
+/** Whoever stops the bench stops what it has started. */
+for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+  process.once(signal, () => {
+    for (const child of children) child.kill("SIGKILL");
+    process.exit(130);
+  });
+}
+
 /** Runs a program to its end. @throws {Error} with what it said, unless it ends well */
-export async function run(core: number, command: readonly string[], cwd: string): Promise<string> {
+export async function run(
+  core: number | string,
+  command: readonly string[],
+  cwd: string,
+): Promise<string> {
   const { child, errors } = start(core, command, cwd);
   child.stdin!.end();
   let output = "";
@@ -82,6 +105,18 @@ export function nextLine(program: Program, pattern: RegExp, timeoutMs: number): 
     );
     output.on("data", take);
     child.once("exit", ended);
+  });
+}
+
+/** Somebody listens there. */
+export function takesConnections(port: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const socket = net.connect(port, "127.0.0.1");
+    socket.once("connect", () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.once("error", () => resolve(false));
   });
 }
 

@@ -1,92 +1,172 @@
 /**
- * Bulk through the record layer, sealing and opening: CPU seconds per GB of content.
+ * Bulk over one connection and real sockets, down and up: CPU seconds of the server per GB, sotto's `respond` beside the
+ * runtime's own servers.
+ *
+ * Every round measures every cell (server × direction) once, in an order shuffled anew; ratios are taken within a round.
+ *
  * @module
  */
-import { chooseCrypto } from "../src/crypto/choose.ts";
-import type { AeadName } from "../src/crypto/crypto.ts";
-import { DEFAULT_LIMITS } from "../src/tls/limits.ts";
-import { RecordReader, type RecordSink } from "../src/tls/record-reader.ts";
-import { Flight, RecordWriter } from "../src/tls/record.ts";
-import { ContentType } from "../src/tls/wire/code-points.ts";
-import type { Case } from "./micro.ts";
+import { createHash } from "node:crypto";
+import { join } from "node:path";
 
-/** @throws {Error} what is measured does not work */
-export function recordCases(): Case[] {
-  const cases: Case[] = [];
-  for (const name of ["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"] as const) {
-    // Full records as a server sends them, and what fits into one TCP segment.
-    for (const size of [16384, 1380]) cases.push(...pair(name, size));
-  }
-  return cases;
+import type { ClientName, Clients } from "./client.ts";
+import type { BenchOptions, RuntimeName } from "./options.ts";
+import { CpuClock } from "./processes.ts";
+import {
+  BUN_SERVE,
+  ours,
+  reference,
+  type Server,
+  type Setup,
+  startServer,
+  type Subject,
+} from "./servers.ts";
+import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
+
+export const DIRECTIONS = ["download", "upload"] as const;
+export type Direction = (typeof DIRECTIONS)[number];
+
+export interface RecordResult {
+  readonly runtime: RuntimeName;
+  readonly direction: Direction;
+  /** Sotto first. CPU s/GB, and sotto's by theirs. */
+  readonly servers: readonly {
+    readonly label: string;
+    readonly cost: Estimate;
+    readonly ratio: Estimate | undefined;
+  }[];
 }
 
-function pair(name: AeadName, size: number): Case[] {
-  const crypto = chooseCrypto();
-  const aead = crypto.aead(name, crypto.random(name === "aes-128-gcm" ? 16 : 32));
-  const iv = crypto.random(12);
-  const content = crypto.random(CONTENT_BYTES);
+/** What one run of `bulk` says. */
+interface BulkResult {
+  readonly moved: number;
+  readonly version: string;
+  readonly cipherSuite: string;
+  readonly sha256: string;
+}
 
-  const flight = new Flight();
-  const writer = new RecordWriter();
-  writer.maxInnerPlaintext = size + 1;
-  const seal = (): void => {
-    flight.reset();
-    writer.protect(aead, iv);
-    writer.write(flight, ContentType.application_data, content, 0, content.length);
-  };
-  seal();
-  const sealed = flight.bytes.slice(0, flight.length);
-
-  const reader = new RecordReader(DEFAULT_LIMITS);
-  const sink = new CountingSink(content);
-  const open = (): void => {
-    reader.protect(aead, iv);
-    reader.receive(sealed, sink);
-  };
-  // A server's first record is a handshake record.
-  reader.receive(Uint8Array.of(22, 3, 3, 0, 1, 0), sink);
-  for (let i = 0; i < 2; i++) {
-    sink.start();
-    open();
-    if (!sink.isWhole) throw new Error(`${name}: what was sealed does not open to the same`);
+/** @param say progress, a line at a time */
+export async function measureRecords(
+  runtime: RuntimeName,
+  options: BenchOptions,
+  setup: Setup,
+  clients: Clients,
+  say: (line: string) => void,
+): Promise<RecordResult[]> {
+  const client: ClientName = clients.go === undefined ? "own" : options.client ?? "go";
+  const servers: Server[] = [];
+  try {
+    for (const subject of subjects(runtime, options, setup)) {
+      servers.push(await startServer(subject, setup));
+    }
+    const cells = servers.flatMap((server) =>
+      DIRECTIONS.map((direction) => new Cell(server, direction, client, clients))
+    );
+    for (const cell of cells) await cell.check();
+    say(`${runtime}: all agree; warming up`);
+    for (const cell of cells) await cell.move(options.megabytes * 1e6);
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const cell of shuffled(cells)) await cell.measure(options.megabytes * 1e6);
+      say(`${runtime}: round ${round} of ${options.rounds}`);
+    }
+    return DIRECTIONS.map((direction) => {
+      const inRow = cells.filter((cell) => cell.direction === direction);
+      const [own] = inRow as [Cell];
+      return {
+        runtime,
+        direction,
+        servers: inRow.map((cell) => ({
+          label: cell.server.subject.label,
+          cost: estimate(cell.costs),
+          ratio: cell === own ? undefined : estimateRatio(own.costs, cell.costs),
+        })),
+      };
+    });
+  } finally {
+    for (const server of servers) await server.stop();
   }
-  sink.isChecking = false;
+}
 
-  const what = `${name}, records of ${size} B`;
+function subjects(runtime: RuntimeName, options: BenchOptions, setup: Setup): Subject[] {
+  const sites = `
+[[site]]
+names = ["${BULK_NAME}"]
+certificate = ${JSON.stringify(setup.cert)}
+key = ${JSON.stringify(setup.key)}
+respond = "${BODY}"
+`;
+  const other = reference(runtime, options);
+  if (options.against !== undefined) {
+    return [ours(runtime, options, { sites }), { ...other, extra: { sites } }];
+  }
   return [
-    { id: `${what}: seal`, unit: "CPU s/GB", bytes: content.length, run: seal },
-    { id: `${what}: open`, unit: "CPU s/GB", bytes: content.length, run: open },
+    ours(runtime, options, { sites }),
+    bulk(other),
+    ...(runtime === "bun" ? [bulk(BUN_SERVE)] : []),
   ];
 }
 
-/** Compares what comes with what was sealed, as long as it is asked to. */
-class CountingSink implements RecordSink {
-  isChecking = true;
-  readonly #expected: Uint8Array;
-  #at = 0;
-  #isSame = true;
+/** The same server, as it moves bodies. */
+function bulk(subject: Subject): Subject {
+  const program = join(import.meta.dirname, "peers", `${subject.runtime}-bulk.ts`);
+  return { ...subject, program, page: String(BODY_BYTES) };
+}
 
-  constructor(expected: Uint8Array) {
-    this.#expected = expected;
+class Cell {
+  readonly server: Server;
+  readonly direction: Direction;
+  /** CPU s/GB, one per round. */
+  readonly costs: number[] = [];
+  readonly #client: ClientName;
+  readonly #clients: Clients;
+  readonly #clock: CpuClock;
+
+  constructor(server: Server, direction: Direction, client: ClientName, clients: Clients) {
+    this.server = server;
+    this.direction = direction;
+    this.#client = client;
+    this.#clients = clients;
+    this.#clock = new CpuClock(server.pid);
   }
 
-  start(): void {
-    this.#at = 0;
-    this.#isSame = true;
+  async measure(bytes: number): Promise<void> {
+    const before = await this.#clock.readAtRest();
+    const { moved } = await this.move(bytes);
+    this.costs.push((await this.#clock.readAtRest() - before) / moved); // ns per byte are s per GB
   }
 
-  get isWhole(): boolean {
-    return this.#isSame && this.#at === this.#expected.length;
+  /** @throws {Error} an answer is not whole */
+  async move(bytes: number, ...flags: string[]): Promise<BulkResult> {
+    const result = await this.#clients.run<BulkResult>(this.#client, "bulk", this.server, [
+      "-name",
+      BULK_NAME,
+      "-skip-chain",
+      "-bytes",
+      String(bytes),
+      ...(this.direction === "upload" ? ["-up", "-post", String(POST_BYTES)] : []),
+      ...flags,
+    ]);
+    if (result.moved < bytes) throw new Error(`Only ${result.moved} of ${bytes} bytes were moved`);
+    return result;
   }
 
-  record(type: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (!this.isChecking || type !== ContentType.application_data) return true;
-    for (let i = start; i < end; i++) {
-      if (bytes[i] !== this.#expected[this.#at++]) this.#isSame = false;
+  /** @throws {Error} it is not the same as for everybody else */
+  async check(): Promise<void> {
+    const { version, cipherSuite, sha256 } = await this.move(1, "-hash");
+    const isSame = this.direction === "upload" || sha256 === BODY_HASH;
+    if (version !== "TLS 1.3" || cipherSuite !== "TLS_AES_128_GCM_SHA256" || !isSame) {
+      throw new Error(
+        `${this.server.subject.label}, ${this.direction}: ${version}, ${cipherSuite}, the body is ${
+          isSame ? "the same" : "another"
+        }`,
+      );
     }
-    return true;
   }
 }
 
-/** One call of the connection's `send` seals so many. */
-const CONTENT_BYTES = 65_536;
+const BULK_NAME = "bulk.bench.localhost";
+const BODY_BYTES = 8 * 1024 * 1024;
+const BODY = "x".repeat(BODY_BYTES);
+const BODY_HASH = createHash("sha256").update(BODY).digest("hex");
+/** `respond` passes over bodies of up to 1 MiB. */
+const POST_BYTES = 1_000_000;

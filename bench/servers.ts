@@ -2,44 +2,74 @@
  * The servers that are compared: sotto and each runtime's own TLS server, with the same certificate and the same page.
  * @module
  */
+import { Buffer } from "node:buffer";
 import { existsSync } from "node:fs";
 import { mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 
+import { saveEchKey } from "../src/control/ech/ech-key-store.ts";
+import { type EchKeyRecord, generateEchKey } from "../src/control/ech/ech-keys.ts";
+import { openFileStorage } from "../src/control/storage/files.ts";
+import { chooseCrypto } from "../src/crypto/choose.ts";
+import { encodeEchConfigList } from "../src/tls/wire/ech-config.ts";
 import { testCertificate, testRoot } from "../test/support/certificates.ts";
+import { type PeerName, startOther } from "./peers/peers.ts";
 import { nextLine, type Program, SERVER_CORE, start, stop } from "./processes.ts";
 import { type BenchOptions, type RuntimeName, RUNTIMES } from "./options.ts";
 
 export const NAME = "bench.localhost";
+/** The same page under an RSA-2048 certificate. */
+export const RSA_NAME = "rsa.localhost";
 export const PAGE = "the same page from everyone";
-const PUBLIC_NAME = "cover.localhost";
+export const PUBLIC_NAME = "cover.localhost";
 const ROOT_FOLDER = join(import.meta.dirname, "..");
 
 export interface Subject {
-  /** `ours-bun`, `bun-listen`, … */
+  /** `ours-bun`, `bun-listen`, …; tells the servers of one run apart. */
   readonly id: string;
   readonly runtime: RuntimeName;
-  /** `ours`, or the argument that the runtime's peer program takes. */
-  readonly kind: "ours" | "listen" | "serve" | "https";
+  /** `ours`, the argument that the runtime's peer program takes, or a program of another kind (peers/peers.ts). */
+  readonly kind: "ours" | "listen" | "serve" | "https" | PeerName;
   /** What people call it. */
   readonly label: string;
   /** Path of what is run. */
   readonly program: string;
+  /** How many ECH keys it has; undefined: as it comes. */
+  readonly echKeys?: number;
+  /** Without what the program asks the engine for (wide arithmetic in WebAssembly). */
+  readonly narrow?: boolean;
+  /** What the program is told to serve; undefined: `PAGE`. */
+  readonly page?: string;
+  /** More of the configuration: sites, or limits. */
+  readonly extra?: Extra;
 }
 
-export function ours(runtime: RuntimeName, { program }: BenchOptions): Subject {
+export interface Extra {
+  readonly limits?: string;
+  readonly sites?: string;
+}
+
+export function ours(
+  runtime: RuntimeName,
+  { program }: Pick<BenchOptions, "program">,
+  extra?: Extra,
+): Subject {
   return {
     id: `ours-${runtime}`,
     runtime,
     kind: "ours",
     label: "sotto",
     program: program === undefined ? join(ROOT_FOLDER, "edge.ts") : resolve(program),
+    ...(extra && { extra }),
   };
 }
 
 /** What ours is compared with: the runtime's own server, or another sotto. */
-export function reference(runtime: RuntimeName, { against }: BenchOptions): Subject {
+export function reference(
+  runtime: RuntimeName,
+  { against }: Pick<BenchOptions, "against">,
+): Subject {
   if (against === undefined) return NATIVE[runtime];
   const program = resolve(against);
   return { id: `other-${runtime}`, runtime, kind: "ours", label: "other", program };
@@ -50,6 +80,9 @@ const NATIVE: Record<RuntimeName, Subject> = {
   deno: peer("deno", "serve", "Deno.serve"),
   node: peer("node", "https", "node:https"),
 };
+
+/** Bun's web server, which serves a body from memory faster than Bun.listen does. */
+export const BUN_SERVE = peer("bun", "serve", "Bun.serve");
 
 function peer(runtime: RuntimeName, kind: Subject["kind"], label: string): Subject {
   const program = join(import.meta.dirname, "peers", `${runtime}-native.ts`);
@@ -62,22 +95,36 @@ export interface Setup {
   readonly cert: string;
   readonly key: string;
   readonly root: string;
+  /** Certificate and key of `RSA_NAME`. */
+  readonly rsa: CertificateFiles;
+  /** … and of the public name, for servers that do not make their own. */
+  readonly cover: CertificateFiles;
+}
+
+export interface CertificateFiles {
+  readonly cert: string;
+  readonly key: string;
 }
 
 export async function makeSetup(): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), "sotto-bench-"));
-  const certificate = await testCertificate({ kind: "p256", names: [NAME] });
-  const root = await testRoot();
-  const setup = {
-    folder,
-    cert: join(folder, "cert.pem"),
-    key: join(folder, "key.pem"),
-    root: join(folder, "root.pem"),
+  const files = async (name: string, kind: "p256" | "rsa", host: string) => {
+    const certificate = await testCertificate({ kind, names: [host] });
+    const cert = join(folder, `${name}cert.pem`);
+    const key = join(folder, `${name}key.pem`);
+    await writeFile(cert, certificate.chainPem);
+    await writeFile(key, certificate.keyPem, { mode: 0o600 });
+    return { cert, key };
   };
-  await writeFile(setup.cert, certificate.chainPem);
-  await writeFile(setup.key, certificate.keyPem, { mode: 0o600 });
-  await writeFile(setup.root, root.pem);
-  return setup;
+  const root = join(folder, "root.pem");
+  await writeFile(root, (await testRoot()).pem);
+  return {
+    folder,
+    ...await files("", "p256", NAME),
+    root,
+    rsa: await files("rsa-", "rsa", RSA_NAME),
+    cover: await files("cover-", "p256", PUBLIC_NAME),
+  };
 }
 
 export async function removeSetup(setup: Setup): Promise<void> {
@@ -89,6 +136,8 @@ export interface Server {
   readonly pid: number;
   /** `127.0.0.1:PORT` */
   readonly addr: string;
+  /** Where `RSA_NAME` is served: at the same address, or at one of its own. */
+  readonly rsaAddr: string;
   /** PEM file with all roots that a client needs. */
   readonly root: string;
   /** Base64 of the ECHConfigList; undefined: it has no ECH. */
@@ -100,19 +149,33 @@ export interface Server {
 
 /** @throws {Error} it does not come up; with what it said */
 export async function startServer(subject: Subject, setup: Setup): Promise<Server> {
-  return await (subject.kind === "ours" ? startOurs : startPeer)(subject, setup);
+  switch (subject.kind) {
+    case "ours":
+      return await startOurs(subject, setup);
+    case "go":
+    case "caddy":
+    case "nginx":
+    case "haproxy":
+      return await startOther(subject, setup);
+    case "listen":
+    case "serve":
+    case "https":
+      return await startPeer(subject, setup);
+  }
 }
 
 async function startPeer(subject: Subject, setup: Setup): Promise<Server> {
-  const { kind } = subject;
-  const command = [...commandOf(subject), kind, setup.cert, setup.key, PAGE];
+  const { cert, key, rsa } = setup;
+  const page = subject.page ?? PAGE;
+  const command = [...commandOf(subject), subject.kind, cert, key, page, rsa.cert, rsa.key];
   const program = start(SERVER_CORE, command, ROOT_FOLDER);
   const line = await nextLine(program, /^\{/, START_TIMEOUT_MS);
-  const { pid, port } = JSON.parse(line) as { pid: number; port: number };
+  const { pid, port, rsaPort } = JSON.parse(line) as Record<"pid" | "port" | "rsaPort", number>;
   return {
     subject,
     pid,
     addr: `127.0.0.1:${port}`,
+    rsaAddr: `127.0.0.1:${rsaPort}`,
     root: setup.root,
     ech: undefined,
     collect: () => collect(program),
@@ -122,8 +185,9 @@ async function startPeer(subject: Subject, setup: Setup): Promise<Server> {
 
 async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
   const base = join(setup.folder, subject.id);
-  await writeFile(`${base}.toml`, configuration(setup));
+  await writeFile(`${base}.toml`, configuration(setup, subject.extra));
   const files = ["--config", `${base}.toml`, "--data", `${base}-data`];
+  const oldest = subject.echKeys && await makeEchKeys(subject.echKeys, `${base}-data`);
   const ready = `${base}.json`;
   await rm(ready, { force: true }); // an earlier round's
   const command = [...commandOf(subject), ...files, "--ready-file", ready, ...WHERE];
@@ -136,8 +200,9 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
     subject,
     pid: facts.pid,
     addr: facts.https[0]!,
+    rsaAddr: facts.https[0]!,
     root: roots,
-    ech: facts.ech?.configList,
+    ech: oldest || facts.ech?.configList,
     collect: () => collect(program),
     stop: () => stop(program),
   };
@@ -146,7 +211,7 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
 const WHERE = "--listen 127.0.0.1 --https-port 0 --http-port 0 --log json".split(" ");
 
 /** As people run it, but for what a load from one address and idling for minutes ask for. */
-function configuration(setup: Setup): string {
+function configuration(setup: Setup, { limits = "", sites = "" }: Extra = {}): string {
   return `
 [ech]
 public_name = "${PUBLIC_NAME}"
@@ -154,14 +219,42 @@ public_name = "${PUBLIC_NAME}"
 [limits]
 idleTimeoutMs = 600000
 maxConnectionsPerSource = 100000
-maxPendingHandshakesPerSource = 1000
+maxPendingHandshakesPerSource = 5000
+maxPendingHandshakes = 5000
+${limits}
 
 [[site]]
 names = ["${NAME}"]
 certificate = ${JSON.stringify(setup.cert)}
 key = ${JSON.stringify(setup.key)}
 respond = "${PAGE}"
+
+[[site]]
+names = ["${RSA_NAME}"]
+certificate = ${JSON.stringify(setup.rsa.cert)}
+key = ${JSON.stringify(setup.rsa.key)}
+respond = "${PAGE}"
+${sites}
 `;
+}
+
+/**
+ * Keys as an operator has them who has often made a new one: the newest is handed out. The result is the list with the
+ * oldest, as a client has it that has not asked for long.
+ */
+async function makeEchKeys(count: number, dataFolder: string): Promise<string> {
+  const crypto = chooseCrypto();
+  const storage = await openFileStorage(dataFolder);
+  const knownIds = new Set<number>();
+  let oldest: EchKeyRecord | undefined;
+  for (let age = 0; age < count; age++) {
+    const nowMs = Date.now() - age * 60_000;
+    const wish = { publicName: PUBLIC_NAME, maximumNameLength: 16, knownIds, nowMs };
+    oldest = { ...generateEchKey(crypto, wish), retry: age === 0 };
+    knownIds.add(oldest.config[4]!); // behind version and length
+    await saveEchKey(storage, oldest);
+  }
+  return Buffer.from(encodeEchConfigList([oldest!.config])).toString("base64");
 }
 
 async function whenReady(path: string, program: Program): Promise<{
@@ -188,14 +281,17 @@ async function collect(program: Program): Promise<void> {
 }
 
 /** The program with a collector before it that a signal starts (collector.ts). */
-function commandOf({ runtime, program }: Subject): string[] {
+function commandOf({ runtime, program, kind, narrow }: Subject): string[] {
   const collector = join(import.meta.dirname, "collector.ts");
   const binary = runtimeBinary(runtime);
   switch (runtime) {
     case "bun":
       return [binary, "--preload", collector, program];
-    case "deno":
-      return [binary, "run", "-A", "--v8-flags=--expose-gc", "--preload", collector, program];
+    case "deno": {
+      const wide = kind === "ours" && narrow !== true;
+      const flags = ["--expose-gc", ...(wide ? ["--experimental-wasm-wide-arithmetic"] : [])];
+      return [binary, "run", "-A", `--v8-flags=${flags}`, "--preload", collector, program];
+    }
     case "node":
       return [binary, "--expose-gc", "--import", collector, program];
   }

@@ -1,7 +1,7 @@
 /**
  * What Bun serves by itself, to be measured beside sotto.
  *
- *     bun bun-native.ts listen|serve CERT KEY PAGE
+ *     bun bun-native.ts listen|serve CERT KEY PAGE RSA_CERT RSA_KEY
  *
  * `listen` is TLS alone (Bun.listen), the closest to what sotto replaces; `serve` is Bun's web server.
  *
@@ -36,23 +36,25 @@ interface Bun {
 }
 
 const { Bun } = globalThis as unknown as { readonly Bun: Bun };
-const [kind, cert, key, page] = process.argv.slice(2);
-const where = { hostname: "127.0.0.1", port: 0 };
-const tls = { cert: readFileSync(cert!, "utf8"), key: readFileSync(key!, "utf8") };
+const [kind, cert, key, page, rsaCert, rsaKey] = process.argv.slice(2);
+const start = kind === "serve" ? serve : listen;
+console.log(JSON.stringify({
+  pid: process.pid,
+  port: start(cert!, key!).port,
+  rsaPort: start(rsaCert!, rsaKey!).port,
+}));
 
-const { port } = kind === "serve"
-  ? Bun.serve({ ...where, tls, idleTimeout: 0, fetch: () => new Response(page) })
-  : listen();
-console.log(JSON.stringify({ pid: process.pid, port }));
+function serve(cert: string, key: string): { readonly port: number } {
+  return Bun.serve({ ...where(cert, key), idleTimeout: 0, fetch: () => new Response(page) });
+}
 
-function listen(): { readonly port: number } {
+function listen(cert: string, key: string): { readonly port: number } {
   const answer = Buffer.from(
     `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${page!.length}\r\n` +
       `Connection: close\r\n\r\n${page}`,
   );
   return Bun.listen({
-    ...where,
-    tls,
+    ...where(cert, key),
     socket: {
       open() {},
       data(handle) {
@@ -62,4 +64,9 @@ function listen(): { readonly port: number } {
       error() {},
     },
   });
+}
+
+function where(cert: string, key: string) {
+  const tls = { cert: readFileSync(cert, "utf8"), key: readFileSync(key, "utf8") };
+  return { hostname: "127.0.0.1", port: 0, tls };
 }

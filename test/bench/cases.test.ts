@@ -4,10 +4,10 @@ import { measureCore } from "../../bench/core.ts";
 import { measureCases } from "../../bench/micro.ts";
 import { parseCases } from "../../bench/parse.ts";
 import { CpuClock, residentBytes } from "../../bench/processes.ts";
-import { recordCases } from "../../bench/record.ts";
+import { sealCases } from "../../bench/seal.ts";
 
-test("What parse and record measure works", () => {
-  for (const one of [...parseCases(), ...recordCases()]) one.run();
+test("What parse and seal measure works", () => {
+  for (const one of [...parseCases(), ...sealCases()]) one.run();
 });
 
 test("Cases are measured in their unit", () => {

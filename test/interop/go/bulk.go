@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"crypto/sha256"
 	"crypto/tls"
+	"encoding/hex"
 	"flag"
 	"fmt"
 	"io"
@@ -11,13 +13,15 @@ import (
 )
 
 // Moves at least -bytes over one connection: down by GETs of -path, up by POSTs of -post bytes each. Every answer must be
-// whole. Nothing is measured here but time: it is the server that is looked at.
+// whole. Nothing is measured here but time: it is the server that is looked at. With -hash the SHA-256 of the last body that
+// came is said.
 func bulk(set *flag.FlagSet, args []string) error {
 	var c client
 	c.flags(set)
 	size := set.Int64("bytes", 100_000_000, "how many, at least")
 	path := set.String("path", "/", "what to request")
 	up := set.Bool("up", false, "send them instead of asking for them")
+	withHash := set.Bool("hash", false, "hash what comes down")
 	post := set.Int("post", 1_000_000, "bytes of each body that is sent")
 	if err := c.parse(set, args); err != nil {
 		return err
@@ -37,6 +41,7 @@ func bulk(set *flag.FlagSet, args []string) error {
 	reader := bufio.NewReaderSize(conn, 1<<16)
 	noise := make([]byte, 1<<16)
 	discard := make([]byte, 1<<16)
+	sum := sha256.New()
 	for moved < *size {
 		requests++
 		n := int64(0)
@@ -55,7 +60,12 @@ func bulk(set *flag.FlagSet, args []string) error {
 		if response.StatusCode != 200 {
 			return fmt.Errorf("status %d", response.StatusCode)
 		}
-		body, err := io.CopyBuffer(onlyWriter{io.Discard}, response.Body, discard)
+		var sink io.Writer = onlyWriter{io.Discard}
+		if *withHash {
+			sum.Reset()
+			sink = sum
+		}
+		body, err := io.CopyBuffer(sink, response.Body, discard)
 		if err != nil {
 			return err
 		}
@@ -66,8 +76,11 @@ func bulk(set *flag.FlagSet, args []string) error {
 		}
 		moved += n
 	}
+	state := conn.ConnectionState()
 	printJSON(map[string]any{
 		"moved": moved, "requests": requests, "seconds": time.Since(begin).Seconds(), "cpuSeconds": cpuSeconds(),
+		"version": tls.VersionName(state.Version), "cipherSuite": tls.CipherSuiteName(state.CipherSuite),
+		"sha256": hex.EncodeToString(sum.Sum(nil)),
 	})
 	return nil
 }
