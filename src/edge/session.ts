@@ -158,6 +158,9 @@ export class Session implements SocketEvents, Output, Timed {
       this.#phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
       this.#host.helloCame(this);
     }
+    if (hello.offersAlpn && asksForChallenge(hello)) {
+      return { refuse: "no application protocol in common" };
+    }
     const name = hello.serverName;
     const isHidden = ech.outcome === "accepted";
     this.#site = name === undefined
@@ -650,6 +653,13 @@ export class Session implements SocketEvents, Output, Timed {
     }
   }
 }
+
+/** RFC 8737 §3: a CA that looks for a challenge lists nothing else. There is none, whatever the name (policy §9). */
+function asksForChallenge(hello: ClientHello): boolean {
+  return hello.selectAlpn(CHALLENGE_PROTOCOLS) !== undefined && hello.alpnProtocols().length === 1;
+}
+
+const CHALLENGE_PROTOCOLS = ["acme-tls/1"];
 
 const Phase = {
   Silent: 0,

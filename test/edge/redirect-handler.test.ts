@@ -41,7 +41,9 @@ describe("redirect", () => {
 
   it("policy 8.5: Host of another site is answered by that site, over one connection", async () => {
     const edge = await TestEdge.start({
-      sites: [{ names: ["a.example"], covers: ["a.example", "b.example"] }, { names: ["b.example"] }],
+      sites: [{ names: ["a.example"], covers: ["a.example", "b.example"] }, {
+        names: ["b.example"],
+      }],
       handlers: (site) =>
         site.names[0] === "a.example"
           ? new RedirectHandler({ kind: "redirect", to: "https://c.example" })

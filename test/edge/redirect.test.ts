@@ -50,7 +50,7 @@ function ask(request: string, httpsPort = 443, localPort = 80) {
   return { status, location, ...seen };
 }
 
-test("policy 3.2: a host of ours is sent to HTTPS with method, path and query kept", () => {
+test("policy 9 row 22, 3.2: a host of ours is sent to HTTPS with method, path and query kept", () => {
   const answer = ask("POST /a/b?c=d&e HTTP/1.1\r\nHost: A.example\r\nX: y\r\n\r\nbody");
   expect(answer.text).toBe(
     "HTTP/1.1 308 Permanent Redirect\r\nLocation: https://a.example/a/b?c=d&e\r\n" +
@@ -96,7 +96,7 @@ test("policy 3.4: names that are to have no redirect get 404, others of their si
 });
 
 test.each(["evil.example", "example", "b.example", "y.x.b.example", "cover.example", "127.0.0.1"])(
-  "policy 3.5: Host %s is not ours: 404",
+  "policy 9 row 23, 3.5: Host %s is not ours: 404",
   (host) => {
     const answer = ask(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`);
     expect(answer).toMatchObject({ status: 404, location: undefined });
@@ -115,7 +115,7 @@ test.each([
   ["a fragment", "GET /#x HTTP/1.1\r\nHost: a.example\r\n\r\n"],
   ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
   ["noise", "\x16\x03\x01\r\n\r\n"],
-])("policy 3.6: %s: 400", (_, request) => {
+])("policy 9 row 23, 3.6: %s: 400", (_, request) => {
   expect(ask(request)).toMatchObject({ status: 400, location: undefined, ended: true });
 });
 
