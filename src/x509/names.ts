@@ -168,6 +168,13 @@ export function isInternalIp(ip: string): boolean {
     (v6[0]! & 0xfe) === 0xfc;
 }
 
+/** The 4 or 16 bytes of an address in canonical text. @throws {RangeError} it is none */
+export function bytesFromIp(ip: string): Uint8Array {
+  const bytes = ip.includes(":") ? parseIpv6(ip) : parseIpv4(ip);
+  if (bytes === undefined) throw new RangeError(`Cannot read ${ip}: it is no IP address`);
+  return Uint8Array.from(bytes);
+}
+
 function parseIpv4(text: string): number[] | undefined {
   const parts = text.split(".");
   if (parts.length !== 4) return undefined;

@@ -30,7 +30,8 @@ import {
   storageKeyOf,
 } from "./authorities.ts";
 import { LeafRecords } from "./leaf-records.ts";
-import { type CertificateWithKey, makeCertificate, makeKey, spkiOf } from "./make.ts";
+import { type CertificateWithKey, makeCertificate } from "./make.ts";
+import { LeafMaker } from "./make-leaf.ts";
 import { isValidAt, LOOK_EVERY_MS, needsRenewal, renewalTimeMs, type Validity } from "./renewal.ts";
 
 export { needsRenewal } from "./renewal.ts";
@@ -212,15 +213,10 @@ export class LocalCa {
   }
 
   async #issue(issuer: Issuer, names: readonly string[]): Promise<IssuedCertificate> {
-    const keyPem = await makeKey();
-    const leaf = await makeCertificate({
-      kind: "leaf",
-      names,
-      spki: spkiOf(keyPem)!,
-      issuer: issuer.intermediate,
-      ...this.#validity(LEAF_SECONDS, issuer.intermediate.certificate),
-    });
-    return { certificatePem: chainPem(issuer, leaf, issuer.intermediate.certificate), keyPem };
+    const { intermediate, leaves } = issuer;
+    const validity = this.#validity(LEAF_SECONDS, intermediate.certificate);
+    const { certificate, keyPem } = await leaves.make(names, validity);
+    return { certificatePem: chainPem(issuer, certificate, intermediate.certificate), keyPem };
   }
 
   async #currentIssuer(): Promise<Issuer> {
@@ -241,6 +237,7 @@ export class LocalCa {
     return {
       root,
       intermediate,
+      leaves: new LeafMaker(intermediate),
       crossesPem: crosses.map((cross) => encodePem("CERTIFICATE", cross.der)).join(""),
       ...constantAround(nowMs, [...roots, { certificate: intermediate.certificate }]),
     };
@@ -374,6 +371,7 @@ function makeCross(root: Certificate, issuer: CertificateWithKey): Promise<Certi
 interface Issuer {
   readonly root: Authority;
   readonly intermediate: CertificateWithKey;
+  readonly leaves: LeafMaker;
   /** Cross certificates, in the order of the chain. */
   readonly crossesPem: string;
   /** Between these two times, both included, nothing would be chosen otherwise. */

@@ -128,7 +128,7 @@ async function signingKey(pem: string): Promise<webcrypto.CryptoKey> {
 }
 
 /** 16 bytes, positive: at least 64 bits of it random, as CAs must (and browsers may demand some day). */
-function randomSerial(): string {
+export function randomSerial(): string {
   const bytes = randomBytes(16);
   bytes[0] = (bytes[0]! & 0x7f) | 0x40;
   return bytes.toString("hex");
