@@ -109,13 +109,13 @@ export class DataPlane {
     return { drained: stopped.then(() => this.#handlers.stop()) };
   }
 
-  #keep({ hostname, port, stop }: Listener): Listener {
+  #keep(listener: Listener): Listener {
     const kept: Listener = {
-      hostname,
-      port,
+      hostname: listener.hostname,
+      port: listener.port,
       stop: () => {
         this.#listeners.delete(kept);
-        return stop();
+        return listener.stop();
       },
     };
     this.#listeners.add(kept);

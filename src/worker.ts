@@ -187,9 +187,9 @@ async function end(): Promise<void> {
   isEnding = true;
   channel.send({ kind: "stopping" });
   if (serving === undefined) process.exit(1);
-  const { plane, unmark } = serving;
+  const { plane } = serving;
   const { drained } = await plane.close();
-  await unmark();
+  await serving.unmark();
   await drained;
   uplink.stop(plane.edge.counters);
   await channel.flushed();

@@ -185,14 +185,14 @@ export class Member implements Guest {
     }
     if (this.end !== undefined || this.#hasLeft) return;
     const what = `its channel ended${why === undefined ? "" : `: ${why}`}`;
-    this.#parts.onLog(this, {
-      kind: "log",
-      level: "error",
-      event: "worker_lost",
-      fields: { err: what },
-    });
     if (!this.#isServing) return this.#fail(what);
-    this.tell();
+    // Of a process that has died the channel ends first, and how it died is to come.
+    setTimeout(() => {
+      if (this.end !== undefined || this.#hasLeft) return;
+      const fields = { err: what };
+      this.#parts.onLog(this, { kind: "log", level: "error", event: "worker_lost", fields });
+      this.tell();
+    }, LOST_AFTER_MS);
   }
 
   async #answer(question: Extract<UpMessage, { kind: "onDemand" | "challenge" }>): Promise<void> {
@@ -222,3 +222,5 @@ export class Member implements Guest {
     this.#parts.onLeave(this);
   }
 }
+
+const LOST_AFTER_MS = 500;

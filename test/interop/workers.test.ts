@@ -1,0 +1,206 @@
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { afterAll, beforeAll, expect, test } from "vitest";
+
+import { type NetworkNamespace, openNetworkNamespace } from "./support/namespace.ts";
+import { must, words } from "./support/run.ts";
+import { jsonLines, type RunningServer, SERVER, startServer } from "./support/server.ts";
+import { goClient } from "./support/tools.ts";
+
+const TOML = `
+workers = 2
+[[site]]
+names = ["localhost"]
+respond = "served"
+`;
+const PORT = 8443;
+const CLIENTS = 16;
+
+let network: NetworkNamespace;
+let folder: string;
+let serving: RunningServer;
+const servers: RunningServer[] = [];
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), "sotto-workers-"));
+  network = await openNetworkNamespace(["net.ipv4.tcp_migrate_req=1"]);
+  serving = await start();
+});
+afterAll(async () => {
+  await Promise.all(servers.map((server) => server.stop()));
+  network?.close();
+  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+});
+
+async function start(...more: string[]): Promise<RunningServer> {
+  const server = await startServer({
+    toml: TOML,
+    folder,
+    within: network.within,
+    args: words`--https-port ${PORT} ${more}`,
+  });
+  servers.push(server);
+  return server;
+}
+
+interface Load {
+  readonly ok: number;
+  readonly failed: number;
+  readonly resumed: number;
+  readonly errors: Record<string, number>;
+}
+
+async function load(seconds: number, ...more: string[]): Promise<Load> {
+  const [command, ...before] = network.within;
+  const args = words`${before} ${goClient()} load -addr 127.0.0.1:${PORT}
+    -root ${serving.ready.root} -get -n 1000000 -seconds ${seconds} -concurrency ${CLIENTS} ${more}`;
+  const finished = await must(command!, args, { timeoutMs: 90_000 });
+  return jsonLines(finished.stdout)[0] as unknown as Load;
+}
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 20_000;
+  while (!await what()) {
+    if (Date.now() > deadline) throw new Error(`in vain: ${what}\n${serving.output()}`);
+    await delay(20);
+  }
+}
+
+async function curl(...args: string[]): Promise<string> {
+  const [command, ...before] = network.within;
+  return (await must(command!, [...before, "curl", "-sS", "--max-time", "10", ...args])).stdout;
+}
+
+function readyz(): Promise<string> {
+  return curl("--unix-socket", serving.ready.health!, "http://localhost/readyz");
+}
+
+/** Of the workers that serve now, as their marks say. */
+function workers(): number[] {
+  const [host] = readdirSync(join(folder, "data/instances"));
+  return readdirSync(join(folder, "data/instances", host!)).flatMap((name) => {
+    const pid = /\.(\d+)\.worker$/.exec(name)?.[1];
+    return pid === undefined || !isAlive(Number(pid)) ? [] : [Number(pid)];
+  });
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return !/^\d+ \(.*\) [ZX]/.test(readFileSync(`/proc/${pid}/stat`, "latin1"));
+  } catch {
+    return false;
+  }
+}
+
+/** Connections that a process has accepted. */
+async function connectionsOf(pid: number): Promise<number> {
+  const [command, ...before] = network.within;
+  const { stdout } = await must(command!, [...before, "ss", "-tnHe", "sport", "=", `:${PORT}`]);
+  const own = new Set(
+    readdirSync(`/proc/${pid}/fd`).map((fd) => {
+      try {
+        return readlinkSync(`/proc/${pid}/fd/${fd}`);
+      } catch {
+        return "";
+      }
+    }),
+  );
+  const inodes = [...stdout.matchAll(/\bino:(\d+)/g)].map(([, inode]) => `socket:[${inode}]`);
+  return inodes.filter((inode) => own.has(inode)).length;
+}
+
+test(`design 2: two workers of ${SERVER} serve, and the supervisor touches no client's socket`, async () => {
+  expect(serving.ready.workers).toHaveLength(2);
+  expect(workers().sort()).toEqual([...serving.ready.workers!].sort());
+  expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
+  const loaded = load(2);
+  await delay(700);
+  expect(await connectionsOf(serving.ready.pid)).toBe(0);
+  const { stdout } = await must(network.within[0]!, [
+    ...network.within.slice(1),
+    ..."ss -tlnpH".split(" "),
+  ]);
+  expect(stdout).not.toContain(`pid=${serving.ready.pid},`);
+  for (const pid of workers()) expect(stdout).toContain(`pid=${pid},`);
+  expect(await loaded).toMatchObject({ failed: 0, errors: {} });
+});
+
+test("design 2: a ticket from one worker resumes on every other one", async () => {
+  const result = await load(1.5, "-resume");
+  expect(result).toMatchObject({ failed: 0, errors: {} });
+  expect(result.ok).toBeGreaterThan(50);
+  expect(result.resumed).toBe(result.ok);
+});
+
+test("issue 4: replacing each worker under load, three times over, loses no connection", async () => {
+  const loaded = load(9);
+  await delay(1_000);
+  for (let i = 1; i <= 3; i++) {
+    const before = workers();
+    process.kill(serving.ready.pid, "SIGUSR2");
+    await until(() => serving.events("workers_replaced").length === i);
+    await until(() => !workers().some((pid) => before.includes(pid)));
+    expect(workers()).toHaveLength(2);
+  }
+  const result = await loaded;
+  expect(result).toMatchObject({ failed: 0, errors: {} });
+  expect(result.ok).toBeGreaterThan(500);
+});
+
+test("issue 4: kill -9 of a worker under load ends its own connections and no others", async () => {
+  const loaded = load(5);
+  let had = 0;
+  for (let i = 0; i < 3; i++) {
+    await delay(800);
+    const [victim] = workers();
+    // Stopped first, so that it can be told what it had.
+    process.kill(victim!, "SIGSTOP");
+    had += await connectionsOf(victim!);
+    process.kill(victim!, "SIGKILL");
+    await until(() => !workers().includes(victim!) && workers().length === 2);
+    await until(async () => await readyz() === "ready\n2 of 2 workers serve\n");
+  }
+  const result = await loaded;
+  expect(result.failed).toBeLessThanOrEqual(had);
+  expect(result.ok).toBeGreaterThan(200);
+  expect(serving.events("worker_died")).toHaveLength(3);
+});
+
+test("design 12: --takeover of a supervisor under load loses no connection", async () => {
+  const loaded = load(6);
+  await delay(1_000);
+  const before = serving;
+  const old = workers();
+  serving = await start("--takeover");
+  await until(() => before.child.exitCode !== null);
+  expect(before.child.exitCode, before.output()).toBe(0);
+  expect(old.filter(isAlive)).toEqual([]);
+  expect(await loaded).toMatchObject({ failed: 0, errors: {} });
+  expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
+});
+
+test("issue 4: without a supervisor its workers serve on, and the next start takes their place", async () => {
+  const orphans = workers();
+  const loaded = load(8);
+  await delay(500);
+  process.kill(serving.ready.pid, "SIGKILL");
+  await until(() => serving.child.signalCode !== null);
+  await delay(1_500);
+  expect(workers()).toEqual(orphans);
+  serving = await start();
+  await until(() => orphans.every((pid) => !isAlive(pid)));
+  expect(await loaded).toMatchObject({ failed: 0, errors: {} });
+  expect(workers().sort()).toEqual([...serving.ready.workers!].sort());
+  expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
+});
+
+test("design 12: SIGTERM ends the supervisor and all workers in order", async () => {
+  const all = workers();
+  process.kill(serving.ready.pid, "SIGTERM");
+  await until(() => serving.child.exitCode !== null);
+  expect(serving.child.exitCode, serving.output()).toBe(0);
+  expect(all.filter(isAlive)).toEqual([]);
+  expect(workers()).toEqual([]);
+});
