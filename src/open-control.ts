@@ -37,6 +37,10 @@ export async function openControl(
     keyLog,
     now: Date.now,
     onWarning: (what) => log.event("warn", "warning", { what }),
+    onProgress: (done, total) => {
+      const what = `building ${count(total)} sites: ${count(done)} …`;
+      log.event("info", "progress", { what });
+    },
     onTrouble: (error) => log.event("error", "snapshot_failed", { err: messageOf(error) }),
   });
   return { control, warnings: [...warnings, ...control.warnings] };
@@ -69,6 +73,10 @@ export function hasPublicNameCertificate(
   if (!ech.enabled) return true;
   const credentials = snapshot.findText(ech.publicName)?.tls.credentials ?? [];
   return credentials.some(({ notAfterMs }) => notAfterMs > Date.now());
+}
+
+function count(value: number): string {
+  return value.toLocaleString("en-US");
 }
 
 export function messageOf(error: unknown): string {

@@ -9,14 +9,25 @@ import process from "node:process";
 import { check } from "../config/check.ts";
 import { type Config, DEFAULT_CONFIG } from "../config/config.ts";
 import { ConfigError } from "../config/error.ts";
-import { loadConfig } from "../config/load.ts";
 import { type SiteArguments, UsageError } from "./arguments.ts";
+import { VERSION } from "./version.ts";
 
-/** The given file, else sotto.toml in the working directory, else the default. @throws {ConfigError} */
-export async function findConfig(given: string | undefined): Promise<Config> {
-  if (given !== undefined) return await loadConfig(resolve(given));
-  const usual = resolve("sotto.toml");
-  return existsSync(usual) ? await loadConfig(usual) : DEFAULT_CONFIG;
+/**
+ * The given file, else sotto.toml in the working directory, else the default.
+ *
+ * @param dataFolder where a large one that was accepted is kept; undefined: nowhere
+ * @throws {ConfigError}
+ */
+export async function findConfig(
+  given: string | undefined,
+  dataFolder?: string,
+): Promise<Config> {
+  const file = resolve(given ?? "sotto.toml");
+  if (given === undefined && !existsSync(file)) return DEFAULT_CONFIG;
+  if (dataFolder !== undefined) {
+    return await (await import("../config/accepted.ts")).loadAccepted(file, dataFolder, VERSION);
+  }
+  return await (await import("../config/load.ts")).loadConfig(file);
 }
 
 /** One site from the command line, through the same checks as a file. @throws {UsageError} */

@@ -30,10 +30,12 @@ export function report(
       : [`${running.workers.length} worker processes serve, this one looks after them`]),
     "",
   ];
-  for (const site of config.sites) {
+  for (const site of config.sites.slice(0, MAX_SITES_SHOWN)) {
     const what = describeHandler(site.handler);
     for (const name of site.names) lines.push(`  ${urlOf(name, port)}  ${what}`);
   }
+  const more = config.sites.length - MAX_SITES_SHOWN;
+  if (more > 0) lines.push(`  and ${more.toLocaleString("en-US")} sites more`);
   lines.push(
     "",
     `HTTPS  ${running.https.join(", ")}`,
@@ -113,3 +115,6 @@ function urlOf(name: string, port: number): string {
   const host = name.includes(":") ? `[${name}]` : name.replace(/^\*/, "any");
   return port === 443 ? `https://${host}/` : `https://${host}:${port}/`;
 }
+
+/** Who has more knows them from elsewhere. */
+const MAX_SITES_SHOWN = 50;

@@ -21,8 +21,8 @@ import { programName, report } from "./report.ts";
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
   process.umask(0o077);
-  const config = await configFor(args);
   const data = findDataFolder(args.data, process.env, process.cwd());
+  const config = await configFor(args, data.path);
   const form = args.log ?? (process.stderr.isTTY ? "pretty" : "json");
   const write = (text: string) => void process.stderr.write(text);
   const log = openLog({ form, write, now: Date.now });
@@ -58,7 +58,7 @@ export async function run(args: RunArguments): Promise<void> {
   serving = running;
   reloader = new Reloader({
     config,
-    load: () => configFor(args),
+    load: () => configFor(args, data.path),
     async reload(next) {
       await running.reload(next);
       log.adjust(next);
@@ -84,8 +84,10 @@ export async function run(args: RunArguments): Promise<void> {
   process.exit(0);
 }
 
-async function configFor(args: RunArguments): Promise<Config> {
-  return args.site === undefined ? await findConfig(args.config) : configOfSite(args.site);
+async function configFor(args: RunArguments, dataFolder: string): Promise<Config> {
+  return args.site === undefined
+    ? await findConfig(args.config, dataFolder)
+    : configOfSite(args.site);
 }
 
 /** Processes that serve; this one by itself where it is 1. */

@@ -36,6 +36,8 @@ export interface Config {
   readonly limits: LimitValues;
   /** What serves, but is probably not meant. */
   readonly warnings: readonly string[];
+  /** Of all that it was made from; missing: it is not known. */
+  readonly textHash?: string;
 }
 
 export interface EchOptions {

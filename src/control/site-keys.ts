@@ -43,6 +43,7 @@ export function keyOf(wanted: WantedSite): number {
 
 /** Of what a snapshot depends on, in turns. */
 export function* hashingConfig(config: Config): Generator<void, string> {
+  if (config.textHash !== undefined) return config.textHash;
   const { file: _file, warnings: _warnings, sites, ...rest } = config;
   const hash = createHash("sha256").update(JSON.stringify(rest));
   for (let at = 0; at < sites.length; at += SITES_A_STEP) {
