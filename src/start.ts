@@ -161,7 +161,7 @@ async function startHere(options: StartOptions): Promise<Running> {
       isListening: !isStopping,
       hasSnapshot: true, // there was one before there was a port
       hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
-    }));
+    }), () => plane.edge.counters);
   } catch (error) {
     await stop();
     throw error;
@@ -218,8 +218,10 @@ export async function serveHealth(
   dataFolder: string,
   https: Listener,
   health: Parameters<typeof healthApp>[0]["health"],
+  counters: () => object,
 ): Promise<UnixHttpServer | Error> {
-  const app = healthApp({ health, stop: () => void process.kill(process.pid, "SIGTERM") });
+  const stop = () => void process.kill(process.pid, "SIGTERM");
+  const app = healthApp({ health, stop, counters });
   const path = instanceSocket(dataFolder, placeOf(https));
   return await serveUnix(path, app.fetch).catch((error: Error) => error);
 }

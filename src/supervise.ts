@@ -160,7 +160,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       hasSnapshot: true,
       hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
       workers: { serving: pool.serving.length, wanted: pool.wanted },
-    }));
+    }), () => pool.counters);
   } catch (error) {
     await stop();
     throw ofWorker(error);

@@ -19,13 +19,16 @@ export interface HealthParts {
   readonly health: () => Health;
   /** What a process id cannot be used for everywhere: stop as a first SIGTERM does. */
   readonly stop: () => void;
+  /** What happened so far: numbers, and tallies of those. Of processes that serve, all together. */
+  readonly counters?: () => object;
 }
 
 /**
  * `GET /healthz`: 200 as long as the process answers. `GET /readyz`: 200 once it can serve, with how many workers there
- * are, if there are any, else 503 with what is missing, a word a line. `POST /stop`: 202, then it drains and ends.
+ * are, if there are any, else 503 with what is missing, a word a line. `GET /counters`: what happened so far, in JSON, the serving thread's lag among it. `POST /stop`:
+ * 202, then it drains and ends.
  */
-export function healthApp({ health, stop }: HealthParts): Hono {
+export function healthApp({ health, stop, counters = () => ({}) }: HealthParts): Hono {
   const app = new Hono();
   app.use(async (c, next) => {
     await next();
@@ -40,6 +43,7 @@ export function healthApp({ health, stop }: HealthParts): Hono {
     if (missing.length === 0) return c.text(`ready\n${who ?? ""}`);
     return c.text(missing.map((word) => `${word}\n`).join(""), 503);
   });
+  app.get("/counters", (c) => c.json(counters()));
   app.post("/stop", (c) => {
     stop();
     return c.text("stopping\n", 202);

@@ -33,6 +33,8 @@ export class Counters {
   plainHttp = 0;
   /** Connections passed on without being decrypted. */
   passedOn = 0;
+  /** How late the serving thread was, in ms: samples by their upper bound (`LoopLag`). */
+  readonly loopLag: Tally = {};
   /** Our own faults: exceptions that ended a connection. */
   exceptions = 0;
 

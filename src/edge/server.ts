@@ -11,6 +11,7 @@ import { type Clock, Deadlines, SYSTEM_CLOCK } from "./deadlines.ts";
 import type { Handler } from "./handlers/handler.ts";
 import { DEFAULT_EDGE_LIMITS, type EdgeLimits, type RefusingLimit } from "./limits.ts";
 import type { Log } from "./log.ts";
+import { LoopLag } from "./loop-lag.ts";
 import type { PassOn, SessionHost } from "./session-host.ts";
 import { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
@@ -47,6 +48,7 @@ export class EdgeServer implements SessionHost {
   passOn: PassOn | undefined;
   readonly #parts: EdgeParts;
   readonly #sources: Sources;
+  readonly #lag = new LoopLag({ tally: this.counters.loopLag });
   readonly #listeners = new Set<Listener>();
   readonly #handlers = new WeakMap<Site, Handler>();
   /** Those that have said nothing yet, the oldest first. */
@@ -75,6 +77,7 @@ export class EdgeServer implements SessionHost {
     );
     this.#listeners.add(listener);
     this.deadlines.start(() => this.#swept());
+    this.#lag.start();
     return {
       hostname: listener.hostname,
       port: listener.port,
@@ -211,6 +214,7 @@ export class EdgeServer implements SessionHost {
     });
     if (this.counters.live > 0) return;
     this.deadlines.stop();
+    this.#lag.stop();
     stopping.done.resolve();
   }
 }
