@@ -13,6 +13,7 @@ import { instancesFolder } from "./control/instance-lock.ts";
 import { thisProcess } from "./control/process-identity.ts";
 import type { TicketKeys } from "./tls/tickets.ts";
 import { BindError } from "./edge/bind.ts";
+import { Counters } from "./edge/counters.ts";
 import { NO_ANSWERS, Questions } from "./edge/questions.ts";
 import {
   cryptoOfProcess,
@@ -106,7 +107,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       debug: log.debug !== false,
     },
     state: await stateOf(),
-    answers: new Questions(NO_ANSWERS),
+    answers: new Questions(options.answers ?? NO_ANSWERS),
     log,
     startsAtOnce: availableParallelism(),
     drainTimeoutMs: edgeLimits(config.limits).drainTimeoutMs,
@@ -185,7 +186,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       return pool.serving;
     },
     get counters() {
-      return { ...NO_COUNTERS, ...pool.counters } as CounterValues;
+      return { ...new Counters(), ...pool.counters } as CounterValues;
     },
     async reload(next) {
       const before = current;
@@ -244,21 +245,3 @@ function ofWorker(error: unknown): unknown {
   if (error.kind === "UserError") return new UserError(message);
   return new WorkerError(`Cannot start ${error.message}`);
 }
-
-const NO_COUNTERS = {
-  accepted: 0,
-  live: 0,
-  pending: 0,
-  refused: {},
-  limits: {},
-  handshakes: {},
-  helloRetried: {},
-  errors: {},
-  alertsSent: {},
-  alertsReceived: {},
-  ech: {},
-  echByConfigId: [],
-  plainHttp: 0,
-  passedOn: 0,
-  exceptions: 0,
-};
