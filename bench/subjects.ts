@@ -34,7 +34,7 @@ import {
 import { sealCases } from "./seal.ts";
 import { installedRuntimes, makeSetup, removeSetup, type Setup } from "./servers.ts";
 import { measureSoak, memoryGrowth, type SoakResult, violations } from "./soak.ts";
-import { isClientLimited, measureThroughput, type ThroughputResult } from "./throughput.ts";
+import { limitOf, measureThroughput, type ThroughputResult } from "./throughput.ts";
 import * as trie from "./trie.bench.ts";
 
 export interface Outcome {
@@ -112,14 +112,20 @@ export const SUBJECTS: Record<BenchName, Run> = {
         ...await measureThroughput(runtime, options, peers, setup, world.clients, world.say),
       );
     }
-    const limited = results.filter(isClientLimited).map(({ runtime, label }) =>
-      `${runtime}: ${label}`
-    );
-    if (limited.length > 0) {
+    const by = (limit: "client" | "neither"): string =>
+      results.filter((result) => limitOf(result) === limit)
+        .map(({ runtime, label }) => `${runtime}: ${label}`).join(", ");
+    const [client, neither] = [by("client"), by("neither")];
+    if (client !== "") {
       world.note(
-        `Throughput of ${limited.join(", ")}: the load client was at its limit before the server ` +
-          "was. What was reached, and the latencies at 90 % of it, are the client's; see \"by 1 s " +
-          'of CPU" for the server.',
+        `Throughput of ${client}: the load client was at its limit before the server was. What ` +
+          'was reached, and the latencies, are the client\'s; of the server see "by 1 s of CPU".',
+      );
+    }
+    if (neither !== "") {
+      world.note(
+        `Throughput of ${neither}: neither server nor client was at its limit; others had the ` +
+          'cores. Only "by 1 s of CPU" says something.',
       );
     }
     return { figures: throughputFigures(results), text: throughputTable(results) };

@@ -3,9 +3,9 @@
  * as many arrive.
  *
  * Saturation is a closed loop: connections under way at all times. Latency is an open one: arrivals are random and do not
- * wait for the server, and time counts from when a connection was due. Where the load client's core is busier than the
- * server's, it is the client that was measured, and the result says so: then what the server could do is estimated from
- * its CPU time.
+ * wait for the server, and time counts from when a connection was due. Where the load client's cores are at their limit and
+ * the server's is not, it is the client that was measured, and the result says so: then what the server could do is
+ * estimated from its CPU time.
  *
  * @module
  */
@@ -40,10 +40,15 @@ export interface ThroughputResult {
   readonly ratio: Estimate | undefined;
 }
 
-/** True: it was the client that was at its limit. */
-export function isClientLimited({ serverBusy, clientBusy }: ThroughputResult): boolean {
-  return serverBusy.median < 0.95 && clientBusy.median > serverBusy.median;
+/** Who was at its limit. `neither`: others had the cores, or the machine has more of them than it says. */
+export function limitOf(
+  { serverBusy, clientBusy }: Pick<ThroughputResult, "serverBusy" | "clientBusy">,
+): "server" | "client" | "neither" {
+  if (serverBusy.median >= BUSY) return "server";
+  return clientBusy.median >= BUSY ? "client" : "neither";
 }
+
+const BUSY = 0.9;
 
 interface OfferResult {
   readonly count: number;

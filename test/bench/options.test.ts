@@ -1,47 +1,90 @@
 import { expect, test } from "vitest";
 
-import { parseOptions, USAGE, UsageError } from "../../bench/options.ts";
+import { BENCHES, parseOptions, REPORTS, USAGE, UsageError } from "../../bench/options.ts";
 
 test("A bench by itself has the defaults", () => {
-  expect(parseOptions(["handshake"])).toEqual({
-    bench: "handshake",
+  const line = parseOptions(["handshake"]);
+  expect(line).toMatchObject({
+    benches: ["handshake"],
+    report: undefined,
+    help: false,
+    isBrief: false,
+    json: undefined,
+    compare: undefined,
+    conditions: false,
+  });
+  expect(line.options("handshake")).toEqual({
     runtimes: [],
+    peers: undefined,
     rounds: 12,
     connections: 300,
     warmUp: 10_000,
     concurrency: 1,
+    seconds: 5,
+    megabytes: 128,
+    handshakes: 20_000,
+    minutes: 2,
     rows: [],
     client: undefined,
     program: undefined,
     against: undefined,
-    json: undefined,
-    compare: undefined,
   });
-  expect(parseOptions(["idle"])).toMatchObject({ rounds: 3, connections: 5000 });
+  expect(parseOptions(["idle"]).options("idle")).toMatchObject({ rounds: 3, connections: 5000 });
 });
 
 test("Every option is read", () => {
   const args =
-    "handshake --runtime bun,deno --rounds 30 --connections 100 --warm-up 2000 --concurrency 4 " +
-    "--rows full,ECH --client own --program ../other/edge.ts --against ../older/edge.ts --json a.json --compare b.json";
-  expect(parseOptions(args.split(" "))).toEqual({
-    bench: "handshake",
+    "handshake --runtime bun,deno --peers go,nginx --rounds 30 --connections 100 --warm-up 2000 --concurrency 4 " +
+    "--seconds 7 --megabytes 64 --handshakes 200000 --minutes 20 --rows full,ECH --client own " +
+    "--program ../other/edge.ts --against ../older/edge.ts --json a.json --compare b.json --conditions";
+  const line = parseOptions(args.split(" "));
+  expect(line).toMatchObject({ json: "a.json", compare: "b.json", conditions: true });
+  expect(line.options("handshake")).toEqual({
     runtimes: ["bun", "deno"],
+    peers: ["go", "nginx"],
     rounds: 30,
     connections: 100,
     warmUp: 2000,
     concurrency: 4,
+    seconds: 7,
+    megabytes: 64,
+    handshakes: 200_000,
+    minutes: 20,
     rows: ["full", "ECH"],
     client: "own",
     program: "../other/edge.ts",
     against: "../older/edge.ts",
-    json: "a.json",
-    compare: "b.json",
   });
 });
 
+test("Without a bench all of them are run briefly on Bun, and what is said counts for each", () => {
+  const line = parseOptions([]);
+  expect(line).toMatchObject({ benches: BENCHES, isBrief: true });
+  for (const bench of BENCHES) {
+    const full = parseOptions([bench]).options(bench);
+    expect(line.options(bench)).toMatchObject({ runtimes: ["bun"], peers: undefined });
+    for (const number of ["rounds", "connections", "warmUp", "handshakes", "minutes"] as const) {
+      expect(line.options(bench)[number]).toBeLessThanOrEqual(full[number]);
+    }
+  }
+  const more = parseOptions(["--runtime", "node", "--rounds", "4"]);
+  expect(more.options("record")).toMatchObject({ runtimes: ["node"], rounds: 4 });
+});
+
+test("Reports of what is there run no bench", () => {
+  expect(parseOptions(["readme"])).toMatchObject({ report: "readme", benches: [] });
+  expect(parseOptions(["conditions"])).toMatchObject({ report: "conditions", benches: [] });
+  expect(parseOptions(["--help"])).toMatchObject({ help: true });
+});
+
+test("Peers can be none", () => {
+  expect(parseOptions(["handshake", "--peers", "none"]).options("handshake").peers).toEqual([]);
+});
+
 test("Options may stand before the bench", () => {
-  expect(parseOptions(["--rounds", "7", "record"])).toMatchObject({ bench: "record", rounds: 7 });
+  const line = parseOptions(["--rounds", "7", "record"]);
+  expect(line.benches).toEqual(["record"]);
+  expect(line.options("record").rounds).toBe(7);
 });
 
 test("What is wrong is said with what is accepted", () => {
@@ -54,23 +97,29 @@ test("What is wrong is said with what is accepted", () => {
     }
     return "";
   };
-  expect(message()).toContain("handshake, idle, forward, core, crypto, parse, record, trie");
   expect(message("handshakes")).toContain("given: handshakes");
+  for (const bench of BENCHES) expect(message("handshakes")).toContain(bench);
   expect(message("idle", "record")).toContain("given: idle record");
   expect(message("idle", "--runtime", "bun,nod")).toBe(
     '--runtime "nod" is unknown, accepted: bun, deno, node',
   );
   expect(message("idle", "--client", "rust")).toContain("accepted: go, own");
-  for (const count of ["0", "-1", "1.5", "", "many", "1000000"]) {
+  expect(message("idle", "--peers", "apache")).toContain("accepted: go, caddy, nginx, haproxy");
+  for (const count of ["0", "-1", "1.5", "", "many", "10000000"]) {
     expect(message("idle", `--rounds=${count}`)).toContain("is no count");
   }
   expect(message("idle", "--round", "3")).toContain("--round");
 });
 
-test("The usage names every option", () => {
+test("The usage names every bench and every option", () => {
+  for (const word of [...BENCHES, ...REPORTS]) {
+    expect(USAGE).toMatch(new RegExp(`^  ${word} `, "m"));
+  }
   for (
-    const option of ["runtime", "rounds", "connections", "warm-up", "concurrency", "rows", "client"]
-      .concat(["program", "against", "json", "compare"])
+    const option of [
+      "runtime peers rounds connections warm-up concurrency seconds megabytes handshakes minutes",
+      "rows client program against json compare conditions help",
+    ].join(" ").split(" ")
   ) {
     expect(USAGE).toContain(`--${option} `);
   }

@@ -8,12 +8,15 @@ import {
   comparison,
   type Figure,
   handshakeFigures,
+  handshakeTable,
   readReport,
   type Report,
   table,
   writeReport,
 } from "../../bench/report.ts";
-import { ROWS, TARGETS } from "../../bench/rows.ts";
+import type { HandshakeResult } from "../../bench/handshake.ts";
+import { readmeTable } from "../../bench/readme.ts";
+import { ROWS } from "../../bench/rows.ts";
 import type { Estimate } from "../../bench/statistics.ts";
 
 const folder = mkdtempSync(join(tmpdir(), "sotto-report-"));
@@ -56,48 +59,82 @@ test("Results of another bench, or none, are refused", () => {
   expect(() => readReport(path, "handshake")).toThrow("holds no results of handshake");
 });
 
-test("A comparison shows changes, marks noise, and leaves out what has no counterpart", () => {
+test("A comparison shows changes with how far off they may be, marks noise, and leaves out what has no counterpart", () => {
   const text = comparison(
     [figure("a", about(110)), figure("b", about(110, 5)), figure("new", about(1))],
     report,
   );
   expect(text).toMatch(/^\| against 0123456789ab \|/);
-  expect(text).toMatch(/^\| a .*100 \| +110 µs \| +\+10\.0 % \|$/m);
-  expect(text).toMatch(/^\| b .*~ \+10\.0 % \|$/m);
+  expect(text).toMatch(/^\| a .*100 \| +110 µs \| +\+10\.0 % \| +\+10\.0 to \+10\.0 % \|$/m);
+  // 105 by 120, and 115 by 80.
+  expect(text).toMatch(/^\| b .*~ \+10\.0 % \| +-12\.5 to \+43\.8 % \|$/m);
   expect(text).not.toMatch(/new|gone/);
 });
 
-test("A target stands with the ratio that it is about", () => {
-  const [target] = TARGETS.filter((target) => target.row === "full get");
-  const figures = handshakeFigures([{
-    runtime: "bun",
-    row: "full get",
-    ours: about(230),
-    native: about(220),
-    toNative: about(1.05),
-    toPlain: undefined,
-    nativeToPlain: undefined,
-    target: { ...target!, isMet: true },
-  }]);
-  expect(figures.map(({ id, target }) => [id, target?.isMet])).toEqual([
-    ["bun: full get: sotto", undefined],
-    ["bun: full get: native", undefined],
-    ["bun: full get: sotto ÷ native", true],
-  ]);
-});
-
-test("Every row that is compared, and every target, names a row that exists", () => {
+test("Every row that is compared names a row that exists, of the same client", () => {
   const ids = ROWS.map(({ id }) => id);
   expect(new Set(ids).size).toBe(ids.length);
   for (const row of ROWS) {
-    const plain = ROWS.find(({ id }) => id === row.against);
-    if (row.against !== undefined) expect(plain?.client).toBe(row.client);
+    if (row.against === undefined) continue;
+    expect(ROWS.find(({ id }) => id === row.against)?.client).toBe(row.client);
   }
-  for (const target of TARGETS) {
-    const row = ROWS.find(({ id }) => id === target.row);
-    expect(row).toBeDefined();
-    if (target.of === "plain") expect(row!.against).toBeDefined();
-  }
+});
+
+const handshakes: HandshakeResult[] = [{
+  runtime: "bun",
+  row: "ECH accepted none",
+  cells: [
+    { label: "sotto", micros: about(300), toPlain: about(1.25) },
+    { label: "Go", micros: about(600), toPlain: about(1.5) },
+  ],
+  ratios: [
+    { of: "sotto", to: "Go", toPlain: false, ratio: about(0.5, 0.1) },
+    { of: "sotto", to: "Go", toPlain: true, ratio: about(0.75) },
+  ],
+}];
+
+test("Figures of handshake say whose they are, and by whose", () => {
+  const figures = handshakeFigures(handshakes);
+  expect(figures.map(({ id, estimate }) => [id, estimate.median])).toEqual([
+    ["bun: ECH accepted none: sotto", 300],
+    ["bun: ECH accepted none: sotto ÷ plain", 1.25],
+    ["bun: ECH accepted none: Go", 600],
+    ["bun: ECH accepted none: Go ÷ plain", 1.5],
+    ["bun: ECH accepted none: sotto ÷ Go", 0.5],
+    ["bun: ECH accepted none: sotto ÷ plain Go", 0.75],
+  ]);
+});
+
+test("A condition stands beside the figure that it is about", () => {
+  expect(handshakeTable(handshakes)).toMatch(
+    /^\| bun: ECH accepted none: sotto ÷ Go +\| 0\.50 \(0\.40-0\.60\) \| +≤ 0\.65 \| +met \|$/m,
+  );
+});
+
+test("README's table takes the newest figure of each, and leaves out what nobody measured", () => {
+  const at = (date: string, figures: readonly Figure[]): Report => ({
+    ...report,
+    environment: { ...report.environment, date },
+    figures,
+  });
+  const text = readmeTable([
+    at("2026-01-01", [
+      figure("bun: full none: sotto", about(300)),
+      figure("bun: full none: Go", about(400)),
+    ]),
+    at("2026-01-02", [
+      figure("bun: full none: sotto", about(200)),
+      {
+        id: "bun: ECH accepted none: sotto ÷ plain Caddy",
+        unit: "ratio",
+        estimate: about(0.7, 0.05),
+      },
+    ]),
+  ]);
+  expect(text).toMatch(/^\| Handshake, µs \| +200 \| +\| +400 \|/m);
+  expect(text).not.toContain("resumed");
+  expect(text).toContain("0.70 (0.65-0.75) × one on Caddy");
+  expect(text).toContain("2026-01-02, sotto 0123456789ab, bun 1.4.5; a machine.");
 });
 
 test("Tables stand in columns", () => {
