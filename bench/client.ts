@@ -3,14 +3,12 @@
  * @module
  */
 import { execFileSync } from "node:child_process";
-import { mkdirSync } from "node:fs";
-import { homedir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { createInterface } from "node:readline";
 
-import { CLIENT_CORE, CLIENT_CORES, nextLine, run, start, stop } from "./processes.ts";
-import { NAME, type Server } from "./servers.ts";
+import { cacheFolder, CLIENT_CORE, CLIENT_CORES, nextLine, run, start, stop } from "./processes.ts";
+import { NAME, type Server } from "./setup.ts";
 
 export type ClientName = "go" | "own";
 
@@ -141,13 +139,6 @@ function common(server: Server): string[] {
 /** The own client runs on the runtime that runs the bench. */
 function runArguments(): string[] {
   return "Deno" in globalThis ? ["run", "-A"] : [];
-}
-
-/** Where programs are built: the user's cache. */
-export function cacheFolder(): string {
-  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sotto-bench");
-  mkdirSync(folder, { recursive: true });
-  return folder;
 }
 
 /** Builds the Go program into the user's cache folder. Undefined: Go is not installed. @throws {Error} it does not compile */

@@ -12,7 +12,7 @@ import { ServerConnection } from "../src/tls/connection.ts";
 import type { Output } from "../src/tls/output.ts";
 import { CipherSuite, NamedGroup } from "../src/tls/wire/code-points.ts";
 import { testCrypto, type TestServer, testServer } from "../test/support/server-config.ts";
-import { PAGE } from "./servers.ts";
+import { PAGE } from "./setup.ts";
 import type { MicroResult } from "./micro.ts";
 import { estimate, shuffled } from "./statistics.ts";
 

@@ -6,7 +6,8 @@ import { execFileSync } from "node:child_process";
 import { arch, cpus, loadavg, platform, release } from "node:os";
 import { join } from "node:path";
 
-import { PEERS, versionOf } from "./peers/peers.ts";
+import { PEERS } from "./options.ts";
+import { versionOf } from "./peers/peers.ts";
 import { whyNotPinned } from "./processes.ts";
 import { installedRuntimes, runtimeBinary } from "./servers.ts";
 

@@ -13,7 +13,8 @@ import { truncate, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { freePort } from "../test/support/free-port.ts";
-import { NAME, ours as edge, runtimeBinary, type Setup } from "./servers.ts";
+import { ours as edge, runtimeBinary } from "./servers.ts";
+import { NAME, type Setup } from "./setup.ts";
 import {
   CLIENT_CORE,
   CpuClock,

@@ -7,21 +7,12 @@
  * @module
  */
 import type { Clients, GetResult, LoadResult } from "./client.ts";
-import type { BenchOptions, RuntimeName } from "./options.ts";
-import { type PeerName, PEERS, peerSubjects } from "./peers/peers.ts";
+import { type BenchOptions, type PeerName, PEERS, type RuntimeName } from "./options.ts";
+import { peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
 import { type Row, ROWS } from "./rows.ts";
-import {
-  NAME,
-  ours,
-  PAGE,
-  reference,
-  RSA_NAME,
-  type Server,
-  type Setup,
-  startServer,
-  type Subject,
-} from "./servers.ts";
+import { ours, reference, startServer } from "./servers.ts";
+import { NAME, PAGE, RSA_NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export interface HandshakeResult {
@@ -110,7 +101,7 @@ function chooseRows(options: BenchOptions, clients: Clients): Row[] {
   const wanted = all.filter((row) =>
     options.rows.length === 0 || options.rows.some((word) => row.id.includes(word))
   );
-  if (wanted.length === 0) throw new Error(`--rows ${options.rows} fits none of them`);
+  if (wanted.length === 0) throw new Error(`--rows ${options.rows.join(",")} fits none`);
   const plain = new Set(wanted.map((row) => row.against));
   return all.filter((row) => wanted.includes(row) || plain.has(row.id));
 }

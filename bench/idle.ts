@@ -9,7 +9,8 @@
 import type { Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { residentBytes } from "./processes.ts";
-import { ours, reference, type Server, type Setup, startServer, type Subject } from "./servers.ts";
+import { ours, reference, startServer } from "./servers.ts";
+import { type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate } from "./statistics.ts";
 
 export interface IdleResult {

@@ -4,8 +4,6 @@
  */
 import { parseArgs } from "node:util";
 
-import { type PeerName, PEERS } from "./peers/peers.ts";
-
 export const BENCHES = [
   "handshake",
   "throughput",
@@ -24,6 +22,10 @@ export type BenchName = (typeof BENCHES)[number];
 /** What is said of results that are there already. */
 export const REPORTS = ["readme", "conditions"] as const;
 export type ReportName = (typeof REPORTS)[number];
+
+/** Servers that are no part of a runtime. */
+export const PEERS = ["go", "caddy", "nginx", "haproxy"] as const;
+export type PeerName = (typeof PEERS)[number];
 
 export const RUNTIMES = ["bun", "deno", "node"] as const;
 export type RuntimeName = (typeof RUNTIMES)[number];

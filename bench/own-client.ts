@@ -148,7 +148,9 @@ async function answer(
   let body = -1;
   while (body < 0) {
     const bytes = await connection.read();
-    if (bytes === undefined) throw new Error(`The answer ends in its head: ${head}`);
+    if (bytes === undefined) {
+      throw new Error(`The answer ends in its head: ${head.toString("latin1")}`);
+    }
     head = Buffer.concat([head, bytes]);
     body = head.indexOf("\r\n\r\n");
   }

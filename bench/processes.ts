@@ -3,9 +3,10 @@
  * @module
  */
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
-import { readdirSync, readFileSync } from "node:fs";
+import { mkdirSync, readdirSync, readFileSync } from "node:fs";
 import net from "node:net";
-import { availableParallelism } from "node:os";
+import { availableParallelism, homedir } from "node:os";
+import { join } from "node:path";
 import process from "node:process";
 
 /** Servers have the first core, clients the second. */
@@ -185,4 +186,11 @@ export function residentBytes(pid: number): number {
   const kilobytes = /^VmRSS:\s+(\d+) kB/m.exec(status)?.[1];
   if (kilobytes === undefined) throw new Error(`Process ${pid} is gone`);
   return Number(kilobytes) * 1024;
+}
+
+/** Where programs are built: the user's cache. */
+export function cacheFolder(): string {
+  const folder = join(process.env.XDG_CACHE_HOME ?? join(homedir(), ".cache"), "sotto-bench");
+  mkdirSync(folder, { recursive: true });
+  return folder;
 }

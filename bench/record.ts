@@ -12,15 +12,8 @@ import { join } from "node:path";
 import type { ClientName, Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
-import {
-  BUN_SERVE,
-  ours,
-  reference,
-  type Server,
-  type Setup,
-  startServer,
-  type Subject,
-} from "./servers.ts";
+import { BUN_SERVE, ours, reference, startServer } from "./servers.ts";
+import { type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export const DIRECTIONS = ["download", "upload"] as const;

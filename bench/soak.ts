@@ -15,7 +15,8 @@ import type { AddressInfo } from "node:net";
 import type { Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { residentBytes } from "./processes.ts";
-import { ours, PAGE, type Server, type Setup, startServer } from "./servers.ts";
+import { ours, startServer } from "./servers.ts";
+import { PAGE, type Server, type Setup } from "./setup.ts";
 
 /** As the client counts one kind of connection, or all. */
 export interface SoakCount {

@@ -9,9 +9,15 @@ import { forwardTable, measureForward, whyNoForward } from "./forward.ts";
 import { measureHandshakes } from "./handshake.ts";
 import { type IdleResult, measureIdle } from "./idle.ts";
 import { measureCases } from "./micro.ts";
-import type { BenchName, BenchOptions, RuntimeName } from "./options.ts";
+import {
+  type BenchName,
+  type BenchOptions,
+  type PeerName,
+  PEERS,
+  type RuntimeName,
+} from "./options.ts";
 import { parseCases } from "./parse.ts";
-import { type PeerName, PEERS, whyWithout } from "./peers/peers.ts";
+import { whyWithout } from "./peers/peers.ts";
 import { measureRecords, type RecordResult } from "./record.ts";
 import {
   cryptoFigures,
@@ -32,7 +38,8 @@ import {
   trieFigures,
 } from "./report.ts";
 import { sealCases } from "./seal.ts";
-import { installedRuntimes, makeSetup, removeSetup, type Setup } from "./servers.ts";
+import { installedRuntimes } from "./servers.ts";
+import { makeSetup, removeSetup, type Setup } from "./setup.ts";
 import { measureSoak, memoryGrowth, type SoakResult, violations } from "./soak.ts";
 import { limitOf, measureThroughput, type ThroughputResult } from "./throughput.ts";
 import * as trie from "./trie.bench.ts";

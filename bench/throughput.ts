@@ -12,10 +12,11 @@
 import { availableParallelism } from "node:os";
 
 import type { ClientName, Clients, LoadResult } from "./client.ts";
-import type { BenchOptions, RuntimeName } from "./options.ts";
-import { type PeerName, peerSubjects } from "./peers/peers.ts";
+import { type BenchOptions, type PeerName, type RuntimeName } from "./options.ts";
+import { peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
-import { ours, reference, type Server, type Setup, startServer } from "./servers.ts";
+import { ours, reference, startServer } from "./servers.ts";
+import { type Server, type Setup } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export interface ThroughputResult {
@@ -120,7 +121,12 @@ class Cell {
     const before = await this.#clock.readAtRest();
     const result = await this.#clients.load(this.#client, this.server, [
       ...QUICK,
-      ...["-n", "1000000", "-seconds", String(seconds), "-concurrency", String(CONCURRENCY)],
+      "-n",
+      "1000000",
+      "-concurrency",
+      String(CONCURRENCY),
+      "-seconds",
+      String(seconds),
     ]);
     const used = (await this.#clock.readAtRest() - before) / 1e9;
     this.#allWell(result);
@@ -134,7 +140,10 @@ class Cell {
       const rate = reached * latency.percent / 100;
       const offered = await this.#clients.run<OfferResult>("go", "offer", this.server, [
         ...QUICK,
-        ...["-rate", rate.toFixed(1), "-seconds", String(seconds)],
+        "-rate",
+        rate.toFixed(1),
+        "-seconds",
+        String(seconds),
       ]);
       this.#allWell(offered);
       latency.p50.push(offered.p50Micros);

@@ -11,8 +11,9 @@ import { readdir, readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { freePort } from "../../test/support/free-port.ts";
-import { cacheFolder } from "../client.ts";
+import { type PeerName, PEERS } from "../options.ts";
 import {
+  cacheFolder,
   nextLine,
   type Program,
   SERVER_CORE,
@@ -28,10 +29,7 @@ import {
   type Server,
   type Setup,
   type Subject,
-} from "../servers.ts";
-
-export const PEERS = ["go", "caddy", "nginx", "haproxy"] as const;
-export type PeerName = (typeof PEERS)[number];
+} from "../setup.ts";
 
 /** Undefined: it is here. Else a sentence that says why it takes no part. */
 export function whyWithout(peer: PeerName): string | undefined {
@@ -87,31 +85,19 @@ export function peerSubjects(peers: readonly PeerName[], runtime: Subject["runti
 
 /** @throws {Error} it does not come up; with what it said */
 export async function startOther(subject: Subject, setup: Setup): Promise<Server> {
-  switch (subject.kind) {
-    case "go":
-      return await startGo(subject, setup);
-    case "caddy":
-      return await startCaddy(subject, setup);
-    case "nginx":
-      return await startByFile(subject, setup, nginxConfig, (file) => [
-        "nginx",
-        "-p",
-        setup.folder,
-        "-c",
-        file,
-        "-e",
-        "stderr",
-      ]);
-    case "haproxy":
-      return await startByFile(
-        subject,
-        setup,
-        haproxyConfig,
-        (file) => ["haproxy", "-db", "-f", file],
-      );
-    default:
-      throw new Error(`${subject.kind} is none of ${PEERS.join(", ")}`);
+  const { kind } = subject;
+  if (kind === "go") return await startGo(subject, setup);
+  if (kind === "caddy") return await startCaddy(subject, setup);
+  if (kind === "haproxy") {
+    const command = (file: string): string[] => ["haproxy", "-db", "-f", file];
+    return await startByFile(subject, setup, haproxyConfig, command);
   }
+  if (kind === "nginx") {
+    const where = ["-p", setup.folder, "-e", "stderr"];
+    const command = (file: string): string[] => ["nginx", ...where, "-c", file];
+    return await startByFile(subject, setup, nginxConfig, command);
+  }
+  throw new Error(`${kind} is none of ${PEERS.join(", ")}`);
 }
 
 async function startGo(subject: Subject, setup: Setup): Promise<Server> {
