@@ -15,7 +15,9 @@ import { type ClientConnection, type ClientOptions, connect } from "../src/clien
 import { ClientError } from "../src/client/error.ts";
 import { connectTcp } from "../src/client/tcp-transport.ts";
 import { chooseCrypto } from "../src/crypto/choose.ts";
+import type { Transport } from "../src/client/transport.ts";
 import { NamedGroup } from "../src/tls/wire/code-points.ts";
+import { faults, soak, type SoakKind } from "./own-soak.ts";
 
 interface Flags {
   readonly addr: string;
@@ -37,6 +39,7 @@ interface Flags {
   readonly up: boolean;
   readonly post: number;
   readonly hash: boolean;
+  readonly forwardName: string;
 }
 
 /** A part of what the Go program prints; `grease`, `retried` and `body` are ours. */
@@ -197,6 +200,88 @@ async function once(
   }
 }
 
+/** All kinds that this client knows, faults among them. */
+async function soakAll(flags: Flags): Promise<void> {
+  const own: Flags = { ...flags, ech: undefined };
+  const plain = clientOptions(own);
+  let returning = plain;
+  const good = (
+    name: string,
+    weight: number,
+    changes: Partial<Flags>,
+    isSo: (negotiated: ClientConnection["negotiated"]) => boolean = () => true,
+  ): SoakKind => {
+    const its = { ...own, ...changes };
+    const options = clientOptions(its);
+    return { name, weight, run: () => serve(its, options, isSo) };
+  };
+  const serve = async (
+    its: Flags,
+    options: ClientOptions,
+    isSo: (negotiated: ClientConnection["negotiated"]) => boolean,
+  ): Promise<"ok"> => {
+    const connection = await open(its, options);
+    if (its.get) await get(connection, its.name);
+    else await connection.close();
+    if (!isSo(connection.negotiated)) throw new Error("served, but not so");
+    return "ok";
+  };
+  const stale = { ...own, ech: flags.ech, stale: true };
+  const kinds: SoakKind[] = [
+    good("full none", 250, {}),
+    good("full get", 200, { get: true }),
+    {
+      name: "resumed get",
+      weight: 150,
+      async run() {
+        const { sessions } = returning;
+        returning = plain; // a ticket is taken once
+        const connection = await open(own, { ...plain, ...(sessions && { sessions }) });
+        await get(connection, own.name);
+        if (connection.negotiated.resumed !== (sessions !== undefined)) {
+          throw new Error("served, but not so");
+        }
+        const [session] = connection.sessions;
+        if (session !== undefined) returning = { ...plain, sessions: [session] };
+        return "ok";
+      },
+    },
+    good("ECH accepted get", 150, { get: true, ech: flags.ech }, ({ ech }) => ech === "accepted"),
+    {
+      name: "ECH stale key",
+      weight: 30,
+      async run() {
+        const error = await open(stale, clientOptions(stale)).catch((error: unknown) => error);
+        if (error instanceof ClientError && error.retryConfigs !== undefined) return "ok";
+        throw new Error(`not rejected with retry configs: ${String(error)}`);
+      },
+    },
+    good("GREASE get", 50, { get: true, grease: true }, ({ ech }) => ech === "grease"),
+    good(
+      "HelloRetryRequest get",
+      50,
+      { get: true, retryHello: true },
+      ({ helloRetried }) => helloRetried,
+    ),
+    good("forward get", 70, { get: true, name: flags.forwardName }),
+    ...faults(flags.addr, await capturedHello(plain), 10_000),
+  ];
+  const { count, seconds } = flags;
+  await soak(kinds, { count, seconds, concurrency: 8 });
+}
+
+/** What the client sends first. */
+async function capturedHello(options: ClientOptions): Promise<Uint8Array> {
+  const sent: Uint8Array[] = [];
+  const deaf: Transport = {
+    write: (bytes) => void sent.push(bytes.slice()),
+    read: () => Promise.resolve(undefined),
+    close: () => {},
+  };
+  await connect(deaf, options).catch(() => {});
+  return sent[0]!;
+}
+
 async function hold(flags: Flags): Promise<void> {
   const options = clientOptions(flags);
   const connections: ClientConnection[] = [];
@@ -266,6 +351,9 @@ function parse(args: string[]): Flags {
       post: { type: "string", default: "1000000" },
       hash: { type: "boolean", default: false },
       "skip-chain": { type: "boolean" },
+      "retry-name": { type: "string" }, // this client needs no site for that
+      "forward-name": { type: "string", default: "localhost" },
+      seed: { type: "string" },
       stale: { type: "boolean", default: false },
       get: { type: "boolean", default: false },
       resume: { type: "boolean", default: false },
@@ -293,6 +381,7 @@ function parse(args: string[]): Flags {
     up: values.up,
     post: Number(values.post),
     hash: values.hash,
+    forwardName: values["forward-name"],
   };
 }
 
@@ -301,6 +390,7 @@ const crypto = chooseCrypto();
 const [command, ...args] = process.argv.slice(2);
 if (command === "load") console.log(JSON.stringify(await load(parse(args))));
 else if (command === "bulk") console.log(JSON.stringify(await bulk(parse(args))));
+else if (command === "soak") await soakAll(parse(args));
 else if (command === "hold") await hold(parse(args));
-else throw new Error("want load, bulk or hold");
+else throw new Error("want load, bulk, soak or hold");
 process.exit(0);
