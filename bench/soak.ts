@@ -9,8 +9,8 @@
  * @module
  */
 import { readdirSync, readlinkSync } from "node:fs";
-import { createServer, type Server as NetServer } from "node:net";
-import type { AddressInfo } from "node:net";
+import { type AddressInfo, createServer, type Server as NetServer } from "node:net";
+import process from "node:process";
 
 import type { Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
@@ -97,7 +97,11 @@ async function load(
     seed: String(round),
   };
   const args = Object.entries(flags).flatMap(([name, value]) => [`-${name}`, value]);
+  let said = -Infinity;
   return await clients.follow<SoakRound>(client, "soak", server, args, (progress) => {
+    const now = performance.now();
+    if (!process.stderr.isTTY && now - said < QUIET_MS) return;
+    said = now;
     const { attempts, ok, injected, failed } = progress;
     say(`${attempts} attempts, ${ok} ok, ${injected} injected, ${failed} failed`);
   });
@@ -154,6 +158,9 @@ export function total(rounds: readonly SoakCount[]): SoakCount {
 export const SOAK_ROUNDS = 5;
 export const MOST_GROWTH = 1.05;
 const LEAST_FOR_MEMORY = 20_000;
+
+/** Between two lines of progress where they pile up. */
+const QUIET_MS = 20_000;
 
 const RETRY_NAME = "p256.bench.localhost";
 const FORWARD_NAME = "forward.bench.localhost";
