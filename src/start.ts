@@ -16,7 +16,7 @@ import { BindError, type BindWish, type Listen } from "./edge/bind.ts";
 import type { Counters } from "./edge/counters.ts";
 import type { App } from "./edge/handlers/app.ts";
 import type { Log } from "./edge/log.ts";
-import { NO_ANSWERS, Questions } from "./edge/questions.ts";
+import { type ControlAnswers, NO_ANSWERS, Questions } from "./edge/questions.ts";
 import {
   cryptoOfProcess,
   hasPublicNameCertificate,
@@ -56,6 +56,8 @@ export interface StartOptions {
    * function gets from one process into another.
    */
   readonly workers?: number;
+  /** What the control plane answers the data plane's questions. Default: no, as long as it obtains nothing from a CA. */
+  readonly answers?: ControlAnswers;
 }
 
 export interface Running {
@@ -124,7 +126,7 @@ async function startHere(options: StartOptions): Promise<Running> {
     ech,
     apps: options.apps,
     log: options.log,
-    answers: new Questions(NO_ANSWERS),
+    answers: new Questions(options.answers ?? NO_ANSWERS),
   });
   warmUp(crypto);
   const ports = new Ports({

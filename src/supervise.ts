@@ -186,7 +186,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       return pool.serving;
     },
     get counters() {
-      return { ...new Counters(), ...pool.counters } as CounterValues;
+      return Object.assign(new Counters(), pool.counters) satisfies CounterValues;
     },
     async reload(next) {
       const before = current;

@@ -113,12 +113,15 @@ class RedirectConnection implements SocketEvents {
   #answer(head: string): void {
     const wanted = parseWanted(head);
     if (wanted === undefined) return this.#send(400);
-    const token = CHALLENGE.exec(wanted.target)?.[1];
+    const method = head.slice(0, head.indexOf(" "));
+    const token = method === "GET" || method === "HEAD"
+      ? CHALLENGE.exec(wanted.target)?.[1]
+      : undefined;
     if (token === undefined || this.#parts.challenge === undefined) return this.#redirect(wanted);
     this.#isAnswered = true;
     void this.#parts.challenge(token).then((answer) => {
       if (answer === undefined) this.#redirect(wanted);
-      else this.#send(200, { body: answer });
+      else this.#send(200, { body: answer, isHead: method === "HEAD" });
     });
   }
 
@@ -142,13 +145,13 @@ class RedirectConnection implements SocketEvents {
 
   #send(
     status: keyof typeof REASONS,
-    { location, body = "" }: { location?: string; body?: string } = {},
+    { location, body = "", isHead = false }: Answer = {},
   ): void {
     this.#isAnswered = true;
     const lines = [`HTTP/1.1 ${status} ${REASONS[status]}`];
     if (location !== undefined) lines.push(`Location: ${location}`);
     if (body !== "") lines.push("Content-Type: application/octet-stream");
-    lines.push(`Content-Length: ${body.length}`, "Connection: close", "", body);
+    lines.push(`Content-Length: ${body.length}`, "Connection: close", "", isHead ? "" : body);
     this.#unsent = new TextEncoder().encode(lines.join("\r\n"));
     this.drain();
   }
@@ -164,6 +167,13 @@ const REASONS = {
   404: "Not Found",
   431: "Request Header Fields Too Large",
 } as const;
+
+interface Answer {
+  readonly location?: string;
+  /** ASCII. */
+  readonly body?: string;
+  readonly isHead?: boolean;
+}
 
 export interface Wanted {
   readonly host: HostPort;

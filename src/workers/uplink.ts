@@ -21,6 +21,7 @@ export class Uplink implements ControlAnswers {
   readonly #open = new Map<number, (answer: boolean | string | undefined) => void>();
   #lastId = 0;
   #lastCounters = "";
+  #silentReports = 0;
   #timer: ReturnType<typeof setInterval> | undefined;
 
   constructor(parts: UplinkParts) {
@@ -56,7 +57,7 @@ export class Uplink implements ControlAnswers {
   /** For the last time. */
   stop(counters: Counters): void {
     clearInterval(this.#timer);
-    this.#report(counters);
+    this.#report(counters, true);
   }
 
   async onDemand(name: string, client: string): Promise<boolean> {
@@ -102,18 +103,25 @@ export class Uplink implements ControlAnswers {
     resolve?.(answer);
   }
 
-  #report(counters: Counters): void {
-    const channel = this.#parts.channel;
+  #report(counters: Counters, isLast = false): void {
+    const { channel } = this.#parts;
     if (!channel.isOpen || channel.isCrowded) return;
-    const text = JSON.stringify(counters);
-    if (text === this.#lastCounters) return;
+    // The lag of the loop changes while nothing happens: that alone is no news.
+    const { loopLag: _loopLag, ...rest } = counters;
+    const text = JSON.stringify(rest);
+    const isNews = text !== this.#lastCounters || --this.#silentReports <= 0 || isLast;
+    if (!isNews) return;
     this.#lastCounters = text;
+    this.#silentReports = SILENT_REPORTS;
     channel.send({
       kind: "counters",
-      counters: JSON.parse(text) as Extract<UpMessage, { kind: "counters" }>["counters"],
+      counters: JSON.parse(JSON.stringify(counters)) as CountersMessage["counters"],
     });
   }
 }
 
+type CountersMessage = Extract<UpMessage, { kind: "counters" }>;
+
 const REPORT_EVERY_MS = 2_000;
+const SILENT_REPORTS = 15;
 const MAX_OPEN_QUESTIONS = 1_024;
