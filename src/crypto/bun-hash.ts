@@ -61,7 +61,7 @@ export function bunHashing(): { readonly hash: Hash; readonly hmac: Hmac } | und
     outer.fill(0x5c, short.length, block);
     inner.set(bytes, block);
     const mac = new Uint8Array(length);
-    form.hash(total === inner.length ? inner : inner.subarray(0, total), mac);
+    form.hash(inner === innerScratch ? innerView(total) : inner, mac);
     outer.set(mac, block);
     form.hash(hash === "sha256" ? outer256 : outer384, mac);
     inner.fill(0, 0, total);
@@ -98,10 +98,19 @@ class BunRunningHash implements RunningHash {
   }
 }
 
+/** `innerScratch[0, length)`: made once for each length, of which the schedule has few. */
+function innerView(length: number): Uint8Array {
+  return innerViews[length] ??= innerScratch.subarray(0, length);
+}
+
 const BLOCK_LENGTH = { sha256: 64, sha384: 128 } as const;
 const HASH_LENGTH = { sha256: 32, sha384: 48 } as const;
 /** Longer texts than the schedule's and HPKE's are rare. */
 const innerScratch = new Uint8Array(128 + 512);
+const innerViews: (Uint8Array | undefined)[] = Array.from(
+  { length: innerScratch.length + 1 },
+  () => undefined,
+);
 const outer = new Uint8Array(128 + 48);
 const outer256 = outer.subarray(0, 64 + 32);
 const outer384 = outer;

@@ -1,6 +1,6 @@
 /**
  * Puts a `Crypto` together from primitives. The coarse operations (hybrid key exchange, key schedule, HPKE) are composed
- * of the primitives and nothing else, so every provider has them.
+ * of the primitives, so every provider has them, unless one takes a step at once.
  *
  * @module
  */
@@ -13,6 +13,7 @@ import type {
   HashName,
   HpkeRecipient,
   KeyPair,
+  KeySchedule,
   RunningHash,
   SharedKey,
   SignatureName,
@@ -21,24 +22,25 @@ import type {
 import { HpkeKey, hpkeKeyPair } from "./hpke.ts";
 import { answerHybrid, hybridKeyPair } from "./hybrid.ts";
 import { HkdfKeySchedule } from "./key-schedule.ts";
-import type { Hash, Primitives } from "./primitives.ts";
+import type { Hash, Primitives, Steps } from "./primitives.ts";
 import { signingKey, verify } from "./signing-key.ts";
 
-export function composeCrypto(name: string, primitives: Primitives): Crypto {
+export function composeCrypto(name: string, primitives: Primitives & Steps): Crypto {
   return new ComposedCrypto(name, primitives);
 }
 
 class ComposedCrypto implements Crypto {
   readonly name: string;
-  readonly schedule: HkdfKeySchedule;
-  readonly #primitives: Primitives;
+  readonly schedule: KeySchedule;
+  readonly #primitives: Primitives & Steps;
   readonly #hash: Hash;
 
-  constructor(name: string, primitives: Primitives) {
+  constructor(name: string, primitives: Primitives & Steps) {
     this.name = name;
     this.#primitives = primitives;
     this.#hash = primitives.hash;
-    this.schedule = new HkdfKeySchedule(primitives.hmac, primitives.hash.digest);
+    const { hmac, hash: { digest } } = primitives;
+    this.schedule = primitives.schedule?.(hmac, digest) ?? new HkdfKeySchedule(hmac, digest);
   }
 
   random(length: number): Uint8Array {
@@ -66,10 +68,10 @@ class ComposedCrypto implements Crypto {
   }
 
   answerShare(group: GroupName, peerShare: Uint8Array): SharedKey | undefined {
-    if (group === "X25519MLKEM768") {
-      return answerHybrid(this.#primitives["ML-KEM-768"], this.#primitives.x25519, peerShare);
-    }
-    return this.#primitives[group].answer(peerShare);
+    const primitives = this.#primitives;
+    if (group !== "X25519MLKEM768") return primitives[group].answer(peerShare);
+    if (primitives.answerHybrid !== undefined) return primitives.answerHybrid(peerShare);
+    return answerHybrid(primitives["ML-KEM-768"], primitives.x25519, peerShare);
   }
 
   keyPair(group: GroupName): KeyPair {

@@ -7,18 +7,21 @@
  *     key, base_nonce = LabeledExpand(secret, "key" | "base_nonce", 0 ‖ psk_id_hash ‖ info_hash, …)
  *
  * Everything that does not depend on `enc` is built once per recipient, so a `setup` is one key agreement and five
- * HMACs. Inputs that are reused hold public bytes only, except the one for `dh`, which is wiped after use.
+ * HMACs, or one call where the provider has it. Inputs that are reused hold public bytes only, except the one for `dh`,
+ * which is wiped after use.
  *
  * @module
  */
 import { makeAead } from "./aead.ts";
 import type { Aead, AeadName, HpkeContext, HpkeRecipient, KeyPair } from "./crypto.ts";
-import type { DiffieHellman, Hmac, Primitives } from "./primitives.ts";
+import type { DiffieHellman, Hmac, HpkeSecrets, Primitives, Steps } from "./primitives.ts";
 
-type HpkePrimitives = Pick<
-  Primitives,
-  "hmac" | "system" | "aes-gcm" | "chacha20-poly1305" | "x25519" | "secp256r1"
->;
+type HpkePrimitives =
+  & Pick<
+    Primitives,
+    "hmac" | "system" | "aes-gcm" | "chacha20-poly1305" | "x25519" | "secp256r1"
+  >
+  & Pick<Steps, "hpkeSetup">;
 
 const KEM_P256 = 0x0010;
 const KEM_X25519 = 0x0020;
@@ -35,6 +38,8 @@ export class HpkeKey implements HpkeRecipient {
   readonly #primitives: HpkePrimitives;
   readonly #kem: number;
   readonly #keyPair: KeyPair;
+  /** Kept where the provider takes the whole setup at once. */
+  readonly #privateKey: Uint8Array | undefined;
   readonly #info: Uint8Array;
   /** LabeledExtract's input for "eae_prk" with room for dh; LabeledExpand's for "shared_secret" with room for enc. */
   readonly #eaePrk: Uint8Array;
@@ -46,6 +51,9 @@ export class HpkeKey implements HpkeRecipient {
     this.#primitives = primitives;
     this.#kem = kem;
     this.#keyPair = kemOf(primitives, kem).from(privateKey);
+    this.#privateKey = kem === KEM_X25519 && primitives.hpkeSetup !== undefined
+      ? privateKey.slice()
+      : undefined;
     this.#info = info.slice();
     const { share } = this.#keyPair;
     const suite = Uint8Array.of(...ascii("KEM"), kem >>> 8, kem & 0xff);
@@ -62,14 +70,32 @@ export class HpkeKey implements HpkeRecipient {
   setup(aead: number, enc: Uint8Array): HpkeContext | undefined {
     const schedule = this.#scheduleOf(aead);
     if (schedule === undefined || enc.length !== this.publicKey.length) return undefined;
+    const secrets = this.#privateKey === undefined
+      ? this.#composed(schedule, enc)
+      : this.#primitives.hpkeSetup!(
+        this.#privateKey,
+        this.publicKey,
+        enc,
+        aead,
+        schedule.keyLength,
+        schedule.context,
+      );
+    if (secrets === undefined) return undefined;
+    const { key, baseNonce, sharedSecret } = secrets;
+    return new Receiver(makeAead(this.#primitives, schedule.name, key), baseNonce, sharedSecret);
+  }
+
+  #composed(schedule: AeadSchedule, enc: Uint8Array): HpkeSecrets | undefined {
     const dh = this.#keyPair.agree(enc);
     if (dh === undefined) return undefined;
     const sharedSecret = this.#decapsulated(dh, enc);
     const { hmac } = this.#primitives;
     const secret = hmac("sha256", sharedSecret, schedule.secret);
-    const key = hmac("sha256", secret, schedule.key).subarray(0, schedule.keyLength);
-    const baseNonce = hmac("sha256", secret, schedule.baseNonce).subarray(0, NONCE_LENGTH);
-    return new Receiver(makeAead(this.#primitives, schedule.name, key), baseNonce, sharedSecret);
+    return {
+      sharedSecret,
+      key: hmac("sha256", secret, schedule.key).subarray(0, schedule.keyLength),
+      baseNonce: hmac("sha256", secret, schedule.baseNonce).subarray(0, NONCE_LENGTH),
+    };
   }
 
   /** ExtractAndExpand of RFC 9180 §4.1. */
@@ -151,6 +177,8 @@ class Receiver implements HpkeContext {
 interface AeadSchedule {
   readonly name: AeadName;
   readonly keyLength: number;
+  /** mode ‖ psk_id_hash ‖ info_hash */
+  readonly context: Uint8Array;
   readonly secret: Uint8Array;
   readonly key: Uint8Array;
   readonly baseNonce: Uint8Array;
@@ -170,6 +198,7 @@ function aeadSchedule(hmac: Hmac, kem: number, aead: number, info: Uint8Array): 
   return {
     name,
     keyLength,
+    context,
     secret: extractInput("secret", new Uint8Array(0)),
     key: expandInput("key", keyLength),
     baseNonce: expandInput("base_nonce", NONCE_LENGTH),

@@ -13,8 +13,8 @@ import { p256, p384 } from "@noble/curves/nist.js";
 import { hmac } from "@noble/hashes/hmac.js";
 import { sha256, sha384 } from "@noble/hashes/sha2.js";
 import { ml_kem768 } from "@noble/post-quantum/ml-kem.js";
-import type { KeyObject } from "node:crypto";
 import type { Aead, KeyPair, RunningHash } from "./crypto.ts";
+import { jwkBytes } from "./jwk.ts";
 import { nativeSystem } from "./native.ts";
 import { nativeRsa } from "./native-signatures.ts";
 import type { DecapsulationKey, DiffieHellman, Kem, Primitives } from "./primitives.ts";
@@ -201,7 +201,3 @@ const nobleEd25519: Signatures = {
     return ed25519.verify(signature, content, jwkBytes(key, "x"), { zip215: false });
   },
 };
-
-function jwkBytes(key: KeyObject, member: "d" | "x" | "y"): Uint8Array {
-  return new Uint8Array(Buffer.from(key.export({ format: "jwk" })[member]!, "base64url"));
-}

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { Aead, HashName, KeyPair, RunningHash, SharedKey } from "./crypto.ts";
+import type { Aead, HashName, KeyPair, KeySchedule, RunningHash, SharedKey } from "./crypto.ts";
 import type { Signatures } from "./signing-key.ts";
 
 export interface Primitives {
@@ -22,6 +22,33 @@ export interface Primitives {
   readonly "ecdsa-p384": Signatures;
   readonly ed25519: Signatures;
   readonly rsa: Signatures;
+}
+
+/** Steps of a handshake that a provider takes in one call. What is absent is composed of the primitives. */
+export interface Steps {
+  readonly schedule?: (hmac: Hmac, digest: Hash["digest"]) => KeySchedule;
+  /** The server's half of X25519MLKEM768; undefined where either part of the client's share is invalid. */
+  readonly answerHybrid?: (peerShare: Uint8Array) => SharedKey | undefined;
+  readonly hpkeSetup?: HpkeSetup;
+}
+
+/**
+ * SetupBaseR of RFC 9180 §5.1.1 for X25519 and HKDF-SHA256, of 32-byte keys. `context`: mode ‖ psk_id_hash ‖ info_hash.
+ * Undefined for an all-zero result.
+ */
+export type HpkeSetup = (
+  privateKey: Uint8Array,
+  publicKey: Uint8Array,
+  enc: Uint8Array,
+  aead: number,
+  keyLength: number,
+  context: Uint8Array,
+) => HpkeSecrets | undefined;
+
+export interface HpkeSecrets {
+  readonly sharedSecret: Uint8Array;
+  readonly key: Uint8Array;
+  readonly baseNonce: Uint8Array;
 }
 
 export interface System {

@@ -5,6 +5,7 @@ import { describe, expect, test } from "vitest";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { Crypto, GroupName, SignatureName } from "../../src/crypto/crypto.ts";
 import { warmUp } from "../../src/crypto/warm-up.ts";
+import { variants } from "../../src/crypto/wasm-module.ts";
 import { PROVIDERS } from "./providers.ts";
 
 const HASHES = ["sha256", "sha384"] as const;
@@ -222,9 +223,11 @@ test.each(PROVIDERS)("warming up $name leaves nothing behind and breaks nothing"
 test("the provider can be forced, and its name says what it is made of", () => {
   expect(chooseCrypto({ force: "noble" }).name).toBe("noble");
   expect(chooseCrypto({ force: "native" }).name).toMatch(/^native( \+ noble)?$/);
-  expect(chooseCrypto().name).toMatch(/^native( \+ noble)?$/);
-  expect(chooseCrypto({ runtime: "deno" }).name).toBe("native + noble");
-  expect(chooseCrypto({ runtime: "unheard of" }).name).toMatch(/^native/);
+  const variant = variants()[0]!;
+  expect(chooseCrypto({ force: "wasm" }).name).toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto().name).toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto({ runtime: "unheard of" }).name).toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto({ module: undefined, force: "native" }).name).toMatch(/^native/);
 });
 
 /** 0, 1, p - 1, p, p + 1 and the two points of order 8. */

@@ -8,16 +8,29 @@ import type { Crypto, Suite } from "../../src/crypto/crypto.ts";
 import { nativePrimitives } from "../../src/crypto/native.ts";
 import { noblePrimitives } from "../../src/crypto/noble.ts";
 import type { Primitives } from "../../src/crypto/primitives.ts";
+import { loadWasmVariant, variants } from "../../src/crypto/wasm-module.ts";
+import { wasmPrimitives } from "../../src/crypto/wasm.ts";
+
+/** Both variants where the runtime runs both: Bun, and Deno with its flag. */
+const MODULES = variants().map(loadWasmVariant);
 
 /** A provider's own primitives; what it lacks is absent. */
 export const PRIMITIVES: readonly { name: string; primitives: Partial<Primitives> }[] = [
   { name: "native", primitives: nativePrimitives() },
   { name: "noble", primitives: noblePrimitives() },
+  ...MODULES.map((module) => ({
+    name: `wasm (${module.variant})`,
+    primitives: wasmPrimitives(module),
+  })),
 ];
 
 export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
   { name: "native", crypto: chooseCrypto({ force: "native" }) },
   { name: "noble", crypto: chooseCrypto({ force: "noble" }) },
+  ...MODULES.map((module) => ({
+    name: `wasm (${module.variant})`,
+    crypto: chooseCrypto({ force: "wasm", module }),
+  })),
   { name: "chosen", crypto: chooseCrypto() },
 ];
 
