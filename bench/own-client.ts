@@ -113,6 +113,7 @@ async function bulk(flags: Flags): Promise<unknown> {
   const request = (head: string): Promise<void> =>
     connection.write(new TextEncoder().encode(`${head}\r\nHost: ${flags.name}\r\n`));
   let moved = 0;
+  let back = 0;
   while (moved < flags.bytes) {
     if (flags.up) {
       await request(`POST / HTTP/1.1\r\nContent-Length: ${flags.post}`);
@@ -121,19 +122,22 @@ async function bulk(flags: Flags): Promise<unknown> {
         await connection.write(noise.subarray(0, Math.min(left, noise.length)));
       }
       moved += flags.post;
-      await answer(connection, () => {});
+      back += await answer(connection, () => {});
     } else {
       await request("GET / HTTP/1.1");
       await connection.write(new TextEncoder().encode("\r\n"));
-      moved += await answer(connection, (bytes) => {
+      const length = await answer(connection, (bytes) => {
         if (flags.hash) hash.update(bytes);
       });
+      moved += length;
+      back += length;
     }
   }
   const { cipherSuite } = connection.negotiated;
   await connection.close();
   return {
     moved,
+    back,
     version: "TLS 1.3",
     cipherSuite: cipherSuite === 0x1301 ? "TLS_AES_128_GCM_SHA256" : String(cipherSuite),
     sha256: hash.digest("hex"),

@@ -13,7 +13,7 @@ import type { ClientName, Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
 import { BUN_SERVE, ours, reference, startServer } from "./servers.ts";
-import { type Server, type Setup, type Subject } from "./setup.ts";
+import { NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
 export const DIRECTIONS = ["download", "upload"] as const;
@@ -33,6 +33,8 @@ export interface RecordResult {
 /** What one run of `bulk` says. */
 interface BulkResult {
   readonly moved: number;
+  /** Bytes that came down, of all bodies. */
+  readonly back: number;
   readonly version: string;
   readonly cipherSuite: string;
   readonly sha256: string;
@@ -132,14 +134,20 @@ class Cell {
   async move(bytes: number, ...flags: string[]): Promise<BulkResult> {
     const result = await this.#clients.run<BulkResult>(this.#client, "bulk", this.server, [
       "-name",
-      BULK_NAME,
+      this.direction === "download" ? BULK_NAME : NAME, // `respond` would answer each POST with its body
       "-skip-chain",
       "-bytes",
       String(bytes),
       ...(this.direction === "upload" ? ["-up", "-post", String(POST_BYTES)] : []),
       ...flags,
     ]);
-    if (result.moved < bytes) throw new Error(`Only ${result.moved} of ${bytes} bytes were moved`);
+    const { moved, back } = result;
+    const most = this.direction === "download" ? moved : moved / 1000;
+    if (moved < bytes || back > most) {
+      throw new Error(
+        `${this.direction}: ${moved} of ${bytes} bytes were moved, ${back} came back`,
+      );
+    }
     return result;
   }
 

@@ -37,7 +37,7 @@ func bulk(set *flag.FlagSet, args []string) error {
 	defer conn.Close()
 	begin := time.Now()
 	var moved int64
-	requests := 0
+	requests, back := 0, int64(0)
 	reader := bufio.NewReaderSize(conn, 1<<16)
 	noise := make([]byte, 1<<16)
 	discard := make([]byte, 1<<16)
@@ -69,6 +69,7 @@ func bulk(set *flag.FlagSet, args []string) error {
 		if err != nil {
 			return err
 		}
+		back += body
 		if !*up {
 			if n = body; n == 0 {
 				return fmt.Errorf("an empty answer")
@@ -78,7 +79,7 @@ func bulk(set *flag.FlagSet, args []string) error {
 	}
 	state := conn.ConnectionState()
 	printJSON(map[string]any{
-		"moved": moved, "requests": requests, "seconds": time.Since(begin).Seconds(), "cpuSeconds": cpuSeconds(),
+		"moved": moved, "back": back, "requests": requests, "seconds": time.Since(begin).Seconds(), "cpuSeconds": cpuSeconds(),
 		"version": tls.VersionName(state.Version), "cipherSuite": tls.CipherSuiteName(state.CipherSuite),
 		"sha256": hex.EncodeToString(sum.Sum(nil)),
 	})
