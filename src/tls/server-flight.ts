@@ -169,6 +169,7 @@ function sendFinished(flow: Flow, link: Link): State {
   }
   const expected = schedule.finished(suite.hash, secrets.clientFinishedKey, finishedHash);
   const tickets = flow.ticketPlan(expected, link);
+  transcript.end();
   return new ExpectFinished(half, expected, tickets);
 }
 
@@ -319,7 +320,7 @@ function verifyBinder(
 ): void {
   const { crypto } = link.config;
   const { index, ticket } = plan.resume!;
-  const truncated = transcript.digestWith(hello.bytes.subarray(0, hello.bindersAt));
+  const truncated = transcript.digestWith(hello.bytes, hello.bindersAt);
   const expected = crypto.schedule.binder(plan.suite.hash, ticket.psk, truncated);
   if (!crypto.equal(expected, hello.pskBinder(index))) throw new TlsError("incorrect binder");
 }

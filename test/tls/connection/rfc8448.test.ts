@@ -55,6 +55,11 @@ class TraceHash implements RunningHash {
   }
 
   update(bytes: Uint8Array): void {
+    const helloEnd = bytes[0] === 1 ? 4 + ((bytes[2]! << 8) | bytes[3]!) : 0;
+    if (helloEnd > 0 && helloEnd < bytes.length) {
+      this.update(bytes.subarray(0, helloEnd));
+      return this.update(bytes.subarray(helloEnd));
+    }
     // A hello, whole or truncated; or one of the two parts of message_hash.
     const isOne = bytes[0] === 1 || bytes[0] === 254 || bytes.length === 32;
     for (const message of isOne ? [bytes] : messagesOf(bytes)) {
@@ -86,6 +91,12 @@ function traceCrypto(trace: Trace): Crypto {
       return randoms++ === 0 ? hello.slice(6, 38) : testCrypto.random(length);
     },
     hash: (name) => new TraceHash(trace, testCrypto.hash(name)),
+    digest(name, bytes) {
+      if (bytes[0] !== 1) return testCrypto.digest(name, bytes); // no transcript
+      const hash = new TraceHash(trace, testCrypto.hash(name));
+      hash.update(bytes);
+      return hash.digest();
+    },
     answerShare: (group) => ({
       share: hexBytes(
         trace.keys[group === "x25519" ? "server_x25519" : "server_p256"]!.public,
