@@ -117,17 +117,27 @@ class NativeAead implements Aead {
     out: Uint8Array,
     at: number,
   ): number {
-    // The two modes share this shape; the types of node:crypto keep them apart by name.
-    const cipher = nodeCrypto.createCipheriv(
-      this.#cipher as "aes-128-gcm",
-      this.#key,
-      nonce,
-      TAG_OPTIONS,
-    ) as CipherGCM;
-    if (aad.length > 0) cipher.setAAD(aad);
+    const cipher = this.#begin(nonce, aad);
     if (plaintext.length > 0) out.set(cipher.update(plaintext), at);
     cipher.final();
     const end = at + plaintext.length;
+    out.set(cipher.getAuthTag(), end);
+    return end + TAG_LENGTH;
+  }
+
+  sealJoined(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    content: Uint8Array,
+    rest: Uint8Array,
+    out: Uint8Array,
+    at: number,
+  ): number {
+    const cipher = this.#begin(nonce, aad);
+    out.set(cipher.update(content), at);
+    out.set(cipher.update(rest), at + content.length);
+    cipher.final();
+    const end = at + content.length + rest.length;
     out.set(cipher.getAuthTag(), end);
     return end + TAG_LENGTH;
   }
@@ -150,6 +160,18 @@ class NativeAead implements Aead {
       return undefined;
     }
     return plaintext;
+  }
+
+  #begin(nonce: Uint8Array, aad: Uint8Array): CipherGCM {
+    // The two modes share this shape; the types of node:crypto keep them apart by name.
+    const cipher = nodeCrypto.createCipheriv(
+      this.#cipher as "aes-128-gcm",
+      this.#key,
+      nonce,
+      TAG_OPTIONS,
+    ) as CipherGCM;
+    if (aad.length > 0) cipher.setAAD(aad);
+    return cipher;
   }
 }
 

@@ -32,6 +32,7 @@ import { AwaitSignature } from "./server-flight.ts";
 import type { State } from "./state.ts";
 import { Traffic } from "./traffic.ts";
 import { ContentType } from "./wire/code-points.ts";
+import { part } from "./wire/vectors.ts";
 
 export class ServerConnection implements RecordSink, HandshakeSink {
   readonly #link: Link;
@@ -213,7 +214,7 @@ export class ServerConnection implements RecordSink, HandshakeSink {
     last: boolean,
   ): boolean {
     this.#userCanceled = 0;
-    this.#enter(this.#state.handle(bytes.subarray(start, end), last, this.#link));
+    this.#enter(this.#state.handle(part(bytes, start, end), last, this.#link));
     return this.wantsInput;
   }
 

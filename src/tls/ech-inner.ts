@@ -12,7 +12,7 @@
 import { TlsError } from "./error.ts";
 import type { ClientHello } from "./wire/client-hello.ts";
 import { ExtensionType, HandshakeType } from "./wire/code-points.ts";
-import { checkCodes8, skipVector16, skipVector8, u16At } from "./wire/vectors.ts";
+import { checkCodes8, part, skipVector16, skipVector8, u16At } from "./wire/vectors.ts";
 
 /**
  * Rebuilds the hello that the client meant: the whole handshake message with its header, in memory of its own, just as
@@ -57,7 +57,7 @@ export function rebuildClientHelloInner(encoded: Uint8Array, outer: ClientHello)
   hello[0] = HandshakeType.client_hello;
   hello[1] = (at - HEADER) >>> 16;
   setU16(hello, 2, (at - HEADER) & 0xffff);
-  return hello.subarray(0, at);
+  return part(hello, 0, at);
 }
 
 /** Where the one ech_outer_extensions of a list starts; -1 if there is none. */

@@ -19,7 +19,7 @@ import { type ClientHello, parseClientHello } from "./wire/client-hello.ts";
 import { checkServerName, checkSupportedVersions } from "./wire/client-hello-extensions.ts";
 import { ECHClientHelloType, ExtensionType } from "./wire/code-points.ts";
 import { decodeEchClientHello } from "./wire/ech-client-hello.ts";
-import { u16At } from "./wire/vectors.ts";
+import { part, u16At } from "./wire/vectors.ts";
 
 export { type EchKey, echKey, EchKeySet } from "./ech-keys.ts";
 
@@ -118,7 +118,7 @@ function openPayload(
   payloadEnd: number,
 ): Uint8Array | undefined {
   const aad = clientHelloOuterAAD(outer.bytes, payloadAt, payloadEnd);
-  return context.open(aad, outer.bytes.subarray(payloadAt, payloadEnd));
+  return context.open(aad, part(outer.bytes, payloadAt, payloadEnd));
 }
 
 /**
@@ -130,11 +130,11 @@ function clientHelloOuterAAD(
   payloadAt: number,
   payloadEnd: number,
 ): Uint8Array {
-  const length = message.length - HEADER;
+  const { length } = message;
   if (aadScratch.length < length) aadScratch = new Uint8Array(length);
-  aadScratch.set(message.subarray(HEADER));
-  aadScratch.fill(0, payloadAt - HEADER, payloadEnd - HEADER);
-  return aadScratch.subarray(0, length);
+  aadScratch.set(message);
+  aadScratch.fill(0, payloadAt, payloadEnd);
+  return aadScratch.subarray(HEADER, length);
 }
 
 /**

@@ -62,7 +62,7 @@ export class AwaitSite implements State {
 function answerOffer(offer: Offer, choice: SiteConfig | Refusal, link: Link): State {
   const plan = negotiate(offer, choice, link.config, link.nowMs);
   const transcript = new Transcript(link.config.crypto, plan.suite.hash);
-  if (offer.hello.keyShare(plan.group) === undefined) {
+  if (!offer.hello.hasKeyShare(plan.group)) {
     return sendHelloRetryRequest(offer, plan, transcript, link);
   }
   if (offer.hello.offersEarlyData) link.reader.skipEarlyData();

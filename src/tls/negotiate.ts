@@ -150,7 +150,7 @@ function chooseGroup(hello: ClientHello, ours: readonly number[]): number {
     if (!hello.offersGroup(group)) continue;
     if (group === NamedGroup.X25519MLKEM768) return group;
     listed ??= group;
-    if (withShare === undefined && hello.keyShare(group) !== undefined) withShare = group;
+    if (withShare === undefined && hello.hasKeyShare(group)) withShare = group;
   }
   const group = withShare ?? listed;
   if (group === undefined) {

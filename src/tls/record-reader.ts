@@ -19,6 +19,7 @@ import {
   TAG_LENGTH,
 } from "./record.ts";
 import { ContentType } from "./wire/code-points.ts";
+import { part } from "./wire/vectors.ts";
 
 export interface RecordSink {
   /**
@@ -266,9 +267,7 @@ export class RecordReader {
     }
     if (type === ContentType.handshake) this.#uselessRecords = 0;
     // A copy, small and rare: its reader hashes and compares, and the provider's view lasts only until then.
-    const content = new Uint8Array(length);
-    content.set(inner.subarray(0, length));
-    return sink.record(type, content, 0, length);
+    return sink.record(type, new Uint8Array(inner), 0, length);
   }
 
   /** TLSInnerPlaintext; undefined if it does not verify, or if there is no key to try. The failure does not count. */
@@ -277,8 +276,8 @@ export class RecordReader {
     if (this.#aead === undefined || end - body < TAG_LENGTH) return undefined;
     const inner = this.#aead.open(
       recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow),
-      bytes.subarray(start, body),
-      bytes.subarray(body, end),
+      bytes.slice(start, body),
+      part(bytes, body, end),
     );
     if (inner !== undefined && ++this.#sequenceLow === 2 ** 32) {
       this.#sequenceLow = 0;

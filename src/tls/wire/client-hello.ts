@@ -28,9 +28,9 @@ import {
   TLS13,
 } from "./code-points.ts";
 import { isHostName } from "./host-name.ts";
-import { checkShares, countKeyShares, findKeyShare } from "./key-shares.ts";
+import { checkShares, countKeyShares, findKeyShare, hasKeyShare } from "./key-shares.ts";
 import { checkPskIndex, OfferedPsks } from "./offered-psks.ts";
-import { hasCode, mark, u16At, u24At, unmark } from "./vectors.ts";
+import { hasCode, mark, part, u16At, u24At, unmark } from "./vectors.ts";
 
 export { checkSecondClientHello } from "./second-client-hello.ts";
 
@@ -132,11 +132,11 @@ export class ClientHello {
   }
 
   get random(): Uint8Array {
-    return this.#bytes.subarray(this.randomAt, this.randomAt + 32);
+    return this.#bytes.slice(this.randomAt, this.randomAt + 32);
   }
 
   get sessionId(): Uint8Array {
-    return this.#bytes.subarray(this.sessionIdAt, this.sessionIdEnd);
+    return this.#bytes.slice(this.sessionIdAt, this.sessionIdEnd);
   }
 
   /** Whether an extension is there, of those that code-points.ts names. */
@@ -147,7 +147,7 @@ export class ClientHello {
   /** A view of a known extension's body. */
   body(type: number): Uint8Array | undefined {
     const at = this.#bodyAt(type);
-    return at === 0 ? undefined : this.#bytes.subarray(at, this.#bodyEnd(at));
+    return at === 0 ? undefined : part(this.#bytes, at, this.#bodyEnd(at));
   }
 
   /** The body of encrypted_client_hello: ECH blanks its payload by offset. -1 where there is none. */
@@ -171,7 +171,7 @@ export class ClientHello {
    * address or otherwise no host name (policy §6.4: as if it were absent).
    */
   get serverName(): Uint8Array | undefined {
-    return this.#nameAt === 0 ? undefined : this.#bytes.subarray(this.#nameAt, this.#nameEnd);
+    return this.#nameAt === 0 ? undefined : this.#bytes.slice(this.#nameAt, this.#nameEnd);
   }
 
   /** The same as lower-case text. */
@@ -218,6 +218,11 @@ export class ClientHello {
     const shares = this.#bodyAt(ExtensionType.key_share);
     if (shares === 0) return undefined;
     return findKeyShare(this.#bytes, shares + 2, this.#bodyEnd(shares), group);
+  }
+
+  hasKeyShare(group: number): boolean {
+    const shares = this.#bodyAt(ExtensionType.key_share);
+    return shares !== 0 && hasKeyShare(this.#bytes, shares + 2, this.#bodyEnd(shares), group);
   }
 
   get keyShareCount(): number {

@@ -13,10 +13,10 @@ export function encodeFinished(w: Writer, verifyData: Uint8Array): void {
 }
 
 /**
- * The verify_data, a view. Of any length: one that is not the hash's is an incorrect Finished, not a decode error.
+ * The verify_data, a copy. Of any length: one that is not the hash's is an incorrect Finished, not a decode error.
  *
  * @throws {TlsError} "unexpected message", "message too short", "trailing bytes"
  */
 export function decodeFinished(message: Uint8Array): Uint8Array {
-  return openMessage(message, HandshakeType.finished).rest();
+  return message.slice(openMessage(message, HandshakeType.finished).at);
 }

@@ -7,9 +7,9 @@
  * @module
  */
 import { TlsError } from "../error.ts";
-import { hasCode, hasRepeatedCode, mark, u16At, unmark, unmarkCodes } from "./vectors.ts";
+import { hasCode, hasRepeatedCode, mark, part, u16At, unmark, unmarkCodes } from "./vectors.ts";
 
-/** The key_exchange of the first share of a group. */
+/** The key_exchange of the first share of a group: a copy, or a view where it is long. */
 export function findKeyShare(
   bytes: Uint8Array,
   at: number,
@@ -18,10 +18,23 @@ export function findKeyShare(
 ): Uint8Array | undefined {
   while (at < end) {
     const next = at + 4 + u16At(bytes, at + 2);
-    if (u16At(bytes, at) === group) return bytes.subarray(at + 4, next);
+    if (u16At(bytes, at) === group) return part(bytes, at + 4, next);
     at = next;
   }
   return undefined;
+}
+
+export function hasKeyShare(
+  bytes: Uint8Array,
+  at: number,
+  end: number,
+  group: number,
+): boolean {
+  while (at < end) {
+    if (u16At(bytes, at) === group) return true;
+    at += 4 + u16At(bytes, at + 2);
+  }
+  return false;
 }
 
 export function countKeyShares(bytes: Uint8Array, at: number, end: number): number {

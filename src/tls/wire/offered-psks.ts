@@ -8,7 +8,7 @@
  * @module
  */
 import { TlsError } from "../error.ts";
-import { u16At } from "./vectors.ts";
+import { part, u16At } from "./vectors.ts";
 
 /** Offsets alone: `bytes` is the hello that it was made of, or a copy of it. */
 export class OfferedPsks {
@@ -36,7 +36,7 @@ export class OfferedPsks {
   /** @throws {RangeError} no such identity, as in the two below */
   identity(bytes: Uint8Array, index: number): Uint8Array {
     const at = this.#identityAt(bytes, index);
-    return bytes.subarray(at + 2, at + 2 + u16At(bytes, at));
+    return part(bytes, at + 2, at + 2 + u16At(bytes, at));
   }
 
   obfuscatedAge(bytes: Uint8Array, index: number): number {
@@ -49,7 +49,7 @@ export class OfferedPsks {
     checkPskIndex(index, this.count);
     let at = this.#bindersAt;
     for (let i = 0; i < index; i++) at += 1 + bytes[at]!;
-    return bytes.subarray(at + 1, at + 1 + bytes[at]!);
+    return part(bytes, at + 1, at + 1 + bytes[at]!);
   }
 
   #identityAt(bytes: Uint8Array, index: number): number {

@@ -12,6 +12,16 @@ export function u16At(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 8) | bytes[at + 1]!;
 }
 
+/**
+ * `bytes[start, end)`: a copy where that is short, else a view. An array that is short itself and has never had a view
+ * lies in the collector's own memory; asking for one moves it out (on Bun), which costs more than this copy.
+ */
+export function part(bytes: Uint8Array, start: number, end: number): Uint8Array {
+  return end - start <= SHORT ? bytes.slice(start, end) : bytes.subarray(start, end);
+}
+
+const SHORT = 1024;
+
 export function u24At(bytes: Uint8Array, at: number): number {
   return (bytes[at]! << 16) | (bytes[at + 1]! << 8) | bytes[at + 2]!;
 }
