@@ -59,7 +59,9 @@ export class Link {
   writeAlert(code: number): void {
     const level = code === Alert.close_notify || code === Alert.user_canceled ? 1 : 2;
     const padTo = this.writer.isProtected ? this.alertPadding : 0;
-    this.write(ContentType.alert, new Uint8Array([level, code]), 0, 2, padTo);
+    alert[0] = level;
+    alert[1] = code;
+    this.write(ContentType.alert, alert, 0, 2, padTo);
   }
 
   /** Hands the queued records on, in one piece. Throws what `out.send` throws; nothing is sent after that. */
@@ -114,6 +116,8 @@ let spare: Flight | undefined;
 /** Whose bytes are in `flight`. */
 let owner: Link | undefined;
 
+/** Used within one call. */
+const alert = new Uint8Array(2);
 const CHANGE_CIPHER_SPEC = new Uint8Array([1]);
 /** Bulk data goes out in pieces of this size (hot-path §5); a handshake flight is far smaller. */
 const FLUSH_AT_BYTES = 65536;

@@ -69,15 +69,10 @@ export class TicketKeys {
     const ticket = new Uint8Array(TICKET_LENGTH);
     ticket.set(key.name);
     ticket.set(this.#crypto.random(SEED_LENGTH), NAME_LENGTH);
-    ticket.set(encodeState(state), AAD_LENGTH);
     const { aead, nonce } = this.#derive(key, ticket);
-    aead.seal(
-      nonce,
-      ticket.subarray(0, AAD_LENGTH),
-      ticket.subarray(AAD_LENGTH, AAD_LENGTH + STATE_LENGTH),
-      ticket,
-      AAD_LENGTH,
-    );
+    const encoded = encodeState(state);
+    aead.seal(nonce, ticket.slice(0, AAD_LENGTH), encoded, ticket, AAD_LENGTH);
+    encoded.fill(0);
     return ticket;
   }
 
@@ -87,21 +82,20 @@ export class TicketKeys {
     const key = this.keys.find((key) => startsWith(identity, key.name));
     if (key === undefined) return undefined;
     const { aead, nonce } = this.#derive(key, identity);
-    const state = aead.open(nonce, identity.subarray(0, AAD_LENGTH), identity.subarray(AAD_LENGTH));
+    const state = aead.open(nonce, identity.slice(0, AAD_LENGTH), identity.slice(AAD_LENGTH));
     return state === undefined ? undefined : decodeState(state);
   }
 
   /** HKDF-Expand alone: the ticket key is uniformly random already (RFC 5869 §3.3). */
   #derive(key: TicketKey, ticket: Uint8Array): { readonly aead: Aead; readonly nonce: Uint8Array } {
-    const input = new Uint8Array(32 + INFO.length + SEED_LENGTH + 1); // T(1) ‖ info ‖ counter
-    input.set(INFO, 32);
-    input.set(ticket.subarray(NAME_LENGTH, AAD_LENGTH), 32 + INFO.length);
-    input[input.length - 1] = 1;
-    const first = this.#crypto.hmac("sha256", key.key, input.subarray(32));
-    input.set(first);
-    input[input.length - 1] = 2;
-    const second = this.#crypto.hmac("sha256", key.key, input);
-    return { aead: this.#crypto.aead("aes-256-gcm", first), nonce: second.subarray(0, 12) };
+    for (let i = 0; i < SEED_LENGTH; i++) expandInput[SEED_AT + i] = ticket[NAME_LENGTH + i]!;
+    expandInput[COUNTER_AT] = 1;
+    const first = this.#crypto.hmac("sha256", key.key, firstExpandInput);
+    expandInput.set(first);
+    expandInput[COUNTER_AT] = 2;
+    const second = this.#crypto.hmac("sha256", key.key, expandInput);
+    expandInput.fill(0, 0, first.length);
+    return { aead: this.#crypto.aead("aes-256-gcm", first), nonce: second.slice(0, 12) };
   }
 }
 
@@ -158,6 +152,8 @@ export function decodeTicketKeys(bytes: Uint8Array): TicketKey[] {
  *     uint8  flags;                                          1: ECH accepted
  *     uint32 max_early_data_size = 0;                        0-RTT is not offered
  * } State;
+ *
+ * A view of memory that is reused: whoever has sealed it wipes it.
  */
 function encodeState(state: TicketState): Uint8Array {
   if (state.psk.length !== 32 && state.psk.length !== MAX_PSK) {
@@ -166,7 +162,7 @@ function encodeState(state: TicketState): Uint8Array {
   if (state.serverNameHash.length !== 32) {
     throw new RangeError(`Cannot seal a ticket: name hash of ${state.serverNameHash.length} bytes`);
   }
-  const w = new Writer(STATE_LENGTH);
+  const w = stateWriter.reset();
   w.u8(FORMAT_VERSION).u16(state.suite);
   w.u8(state.psk.length).bytes(state.psk).zeros(MAX_PSK - state.psk.length);
   writeU64(w, state.createdMs);
@@ -263,3 +259,11 @@ const STORED_KEY_LENGTH = NAME_LENGTH + KEY_LENGTH + 8;
 const MAX_LIFETIME_SECONDS = 604800;
 /** "sotto ticket 1" */
 const INFO = Uint8Array.from("sotto ticket 1", (character) => character.charCodeAt(0));
+
+/** The input of HKDF-Expand's HMACs: T(1) ‖ info ‖ seed ‖ counter; the first one's is without T(1). */
+const SEED_AT = 32 + INFO.length;
+const COUNTER_AT = SEED_AT + SEED_LENGTH;
+const expandInput = new Uint8Array(COUNTER_AT + 1);
+expandInput.set(INFO, 32);
+const firstExpandInput = expandInput.subarray(32);
+const stateWriter = new Writer(STATE_LENGTH);

@@ -115,7 +115,8 @@ export class Traffic implements State {
     if (tickets === undefined) return;
     scratch.reset();
     for (let i = 0; i < plan.count; i++) {
-      const nonce = new Uint8Array([i]);
+      const nonce = new Uint8Array(1);
+      nonce[0] = i;
       const ageAdd = readUint32(crypto.random(4));
       const ticket = tickets.seal({
         suite: plan.cipherSuite,
