@@ -3,6 +3,7 @@
  * @module
  */
 import type { ChildProcess } from "node:child_process";
+import process from "node:process";
 
 import type { ControlAnswers } from "../edge/questions.ts";
 import type { Gate, Guest, WorkerChannel } from "./gate.ts";
@@ -129,13 +130,23 @@ export class Member implements Guest {
   tell(): void {
     this.#isTold = true;
     this.#leave();
-    this.#parts.child.kill("SIGTERM");
+    this.#signal("SIGTERM");
   }
 
   kill(): void {
     this.#isTold = true;
     this.#leave();
-    this.#parts.child.kill("SIGKILL");
+    this.#signal("SIGKILL");
+  }
+
+  #signal(signal: "SIGTERM" | "SIGKILL"): void {
+    if (this.end !== undefined || this.pid === 0) return;
+    try {
+      // Deno's `child.kill` sends one signal and no second one.
+      process.kill(this.pid, signal);
+    } catch {
+      this.#parts.child.kill(signal); // which takes fewer permissions there
+    }
   }
 
   // What the gate says

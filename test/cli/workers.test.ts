@@ -31,7 +31,7 @@ afterEach(async () => {
 async function kill(child: Program["child"]): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const gone = new Promise((resolve) => void child.once("exit", resolve));
-  child.kill("SIGKILL");
+  process.kill(child.pid!, "SIGKILL");
   await gone;
 }
 
@@ -121,7 +121,7 @@ function ask(socketPath: string, path: string): Promise<string> {
 }
 
 // Where two processes cannot share a port there are no workers.
-describe.runIf(process.platform === "linux")("workers", () => {
+describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () => {
   test("design 2: as many as wished for serve; report, ready file and /readyz say so", async () => {
     await site("served");
     const served = await serve();
@@ -138,7 +138,7 @@ describe.runIf(process.platform === "linux")("workers", () => {
       };
       return counters.handshakes?.full === 12;
     });
-    served.child.kill("SIGTERM");
+    process.kill(served.child.pid!, "SIGTERM");
     expect((await served.ended).code, served.stderr()).toBe(0);
     for (const pid of served.ready.workers!) expect(await isAlive(pid)).toBe(false);
     expect(marked()).toEqual([]);
@@ -173,11 +173,11 @@ describe.runIf(process.platform === "linux")("workers", () => {
     await site("first");
     const served = await serve();
     await site("second");
-    served.child.kill("SIGHUP");
+    process.kill(served.child.pid!, "SIGHUP");
     await until(() => events(served, "reloaded").length === 1);
     expect(await pages(served)).toEqual(new Set(["second"]));
     await writeFile(join(folder, "sotto.toml"), "workers = 0\n");
-    served.child.kill("SIGHUP");
+    process.kill(served.child.pid!, "SIGHUP");
     await until(() => events(served, "reload_failed").length === 1);
     expect(await pages(served)).toEqual(new Set(["second"]));
     expect(served.ready.workers).toEqual(
@@ -189,7 +189,7 @@ describe.runIf(process.platform === "linux")("workers", () => {
     await site("first");
     const served = await serve();
     await site("second", "[limits]\nidleTimeoutMs = 5000");
-    served.child.kill("SIGHUP");
+    process.kill(served.child.pid!, "SIGHUP");
     await until(() => events(served, "reloaded").length === 1);
     await until(() => served.ready.workers!.every((pid) => !marked().includes(pid)));
     expect(marked()).toHaveLength(2);
@@ -240,9 +240,9 @@ describe.runIf(process.platform === "linux")("workers", () => {
   test("Of two starts at once one serves, and the other says why not", async () => {
     await site("served");
     const { https, http, child, ended } = await serve();
-    child.kill("SIGTERM");
+    process.kill(child.pid!, "SIGTERM");
     await ended;
-    for (let i = 0; i < 3; i++) {
+    for (let i = 0; i < 2; i++) {
       const rivals = [0, 1].map(() => {
         const file = join(folder, `rival-${programs.length}`);
         return { file, ...begin(https, http, "--ready-file", file) };
@@ -263,7 +263,7 @@ describe.runIf(process.platform === "linux")("workers", () => {
       const [{ ready, rival }] = winners as [{ ready: Ready; rival: (typeof rivals)[number] }];
       expect(new Set(marked())).toEqual(new Set(ready.workers));
       expect(await curl("--cacert", ready.root, `https://localhost:${https}/`)).toBe("served");
-      rival.child.kill("SIGTERM");
+      process.kill(rival.child.pid!, "SIGTERM");
       expect((await rival.ended).code).toBe(0);
     }
   });
@@ -274,7 +274,7 @@ describe.runIf(process.platform === "linux")("workers", () => {
     // One after the other, so that a write is under way whenever it ends.
     for (let i = 0; i < 20; i++) {
       await site(`text ${i} ${"x".repeat(2_000)}`);
-      first.child.kill("SIGHUP");
+      process.kill(first.child.pid!, "SIGHUP");
       if (i === 15) break;
       await new Promise((resolve) => setTimeout(resolve, 5));
     }
@@ -305,9 +305,9 @@ describe.runIf(process.platform === "linux")("workers", () => {
       const counters = JSON.parse(await ask(ready.health!, "/counters")) as { live?: number };
       return counters.live === 1;
     });
-    served.child.kill("SIGTERM");
+    process.kill(served.child.pid!, "SIGTERM");
     await until(() => events(served, "stopping").length === 1);
-    served.child.kill("SIGTERM");
+    process.kill(served.child.pid!, "SIGTERM");
     expect((await served.ended).code).toBe(1);
     await until(async () => !(await Promise.all(ready.workers!.map(isAlive))).some(Boolean));
     held.abort();
