@@ -108,8 +108,8 @@ of results that are there:
   --concurrency N      connections at a time (default 1)
   --seconds N          of each load (throughput 5)
   --megabytes N        of each load (record 128)
-  --handshakes N       of a soak on each runtime (default 20000)
-  --minutes N          that they are spread over (default 2)
+  --handshakes N       of a soak on each runtime (default 100000)
+  --minutes N          that they are spread over (default 10)
   --rows WORDS         only the rows whose names contain one of these words, by comma
   --client go|own      load client (default: go where it is installed)
   --program FILE       another edge.ts than the one of this folder
@@ -136,8 +136,8 @@ const COMMON: Numbers = {
   warmUp: 10_000,
   seconds: 5,
   megabytes: 128,
-  handshakes: 20_000,
-  minutes: 2,
+  handshakes: 100_000,
+  minutes: 10,
 };
 
 const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
