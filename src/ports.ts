@@ -7,6 +7,7 @@
  *
  * @module
  */
+import { readFileSync } from "node:fs";
 import { request } from "node:http";
 import process from "node:process";
 
@@ -84,13 +85,7 @@ export class Ports {
       throw error;
     }
     for (const instance of this.#followed.values()) await end(instance, dataFolder);
-    for (const pid of this.#orphans) {
-      try {
-        process.kill(pid, "SIGTERM");
-      } catch {
-        // it has ended meanwhile
-      }
-    }
+    for (const pid of this.#orphans) sendEnd(pid);
   }
 
   /** Others may have the addresses. */
@@ -152,12 +147,7 @@ function bindErrorOf(cause: InstanceError): BindError {
 
 /** By a signal, or by its socket where permissions do not reach that far (Deno without --allow-run). */
 async function end(instance: Instance, dataFolder: string): Promise<void> {
-  try {
-    process.kill(instance.pid, "SIGTERM");
-    return;
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === "ESRCH") return;
-  }
+  if (sendEnd(instance.pid)) return;
   const socketPath = instanceSocket(dataFolder, instance.address);
   await new Promise<void>((resolve, reject) => {
     const asked = request({ socketPath, path: "/stop", method: "POST", agent: false }, (answer) => {
@@ -171,4 +161,31 @@ async function end(instance: Instance, dataFolder: string): Promise<void> {
     });
     asked.end();
   });
+}
+
+/** False: it lives on. */
+function sendEnd(pid: number): boolean {
+  if (!isOfOurUser(pid)) return false;
+  try {
+    process.kill(pid, "SIGTERM");
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === "ESRCH";
+  }
+}
+
+/**
+ * With a way back to root, signals reach root's processes too, and what is in the data folder is only the user's word.
+ */
+function isOfOurUser(pid: number): boolean {
+  const user = process.geteuid?.();
+  if (process.getuid?.() !== 0 || user === 0) return true;
+  try {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    // Real and effective; a supervisor may have kept its way back as well.
+    const [real, effective] = /^Uid:\s*(\d+)\s+(\d+)/m.exec(status)?.slice(1).map(Number) ?? [];
+    return effective === user && (real === user || real === 0);
+  } catch {
+    return false;
+  }
 }

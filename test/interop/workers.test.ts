@@ -1,9 +1,9 @@
-import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { afterAll, beforeAll, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
 import { type NetworkNamespace, openNetworkNamespace } from "./support/namespace.ts";
 import { must, words } from "./support/run.ts";
@@ -203,4 +203,56 @@ test("design 12: SIGTERM ends the supervisor and all workers in order", async ()
   expect(serving.child.exitCode, serving.output()).toBe(0);
   expect(all.filter(isAlive)).toEqual([]);
   expect(workers()).toEqual([]);
+});
+
+describe("as a user, on ports below 1024", () => {
+  let own: string;
+  let server: RunningServer;
+  beforeAll(async () => {
+    own = mkdtempSync(join(tmpdir(), "sotto-workers-user-"));
+    chmodSync(own, 0o777);
+    server = await startServer({
+      toml: `user = "daemon"\n${TOML}`,
+      folder: own,
+      within: network.within,
+      args: words`--https-port 443 --http-port 80`,
+    });
+  });
+  afterAll(async () => {
+    await server?.stop();
+    rmSync(own, { recursive: true, force: true });
+  });
+
+  const ids = (pid: number) => {
+    const status = readFileSync(`/proc/${pid}/status`, "latin1");
+    const field = (name: string) => new RegExp(`^${name}:\\s*(.*)$`, "m").exec(status)![1];
+    return { uid: field("Uid"), gid: field("Gid"), capabilities: field("CapPrm") };
+  };
+  const daemon = { uid: "1\t1\t1\t1", gid: "1\t1\t1\t1", capabilities: "0000000000000000" };
+  const page = () =>
+    curl(
+      "--cacert",
+      server.ready.root,
+      "--resolve",
+      "localhost:443:127.0.0.1",
+      "https://localhost/",
+    );
+
+  test("design 12: no worker has anything left of root, and the supervisor is the user meanwhile", async () => {
+    expect(server.ready.https).toEqual(["127.0.0.1:443"]);
+    expect(server.ready.http).toEqual(["127.0.0.1:80"]);
+    for (const pid of server.ready.workers!) expect(ids(pid)).toEqual(daemon);
+    expect(ids(server.ready.pid).uid).toBe("0\t1\t0\t1");
+    expect(await page()).toBe("served");
+  });
+
+  test("issue 4: a worker that was killed is replaced by one that could bind, and is as little root", async () => {
+    process.kill(server.ready.workers![0]!, "SIGKILL");
+    await until(() => server.events("worker_started").length === 1);
+    const [{ pid }] = server.events("worker_started") as [{ pid: number }];
+    expect(ids(pid)).toEqual(daemon);
+    expect(await page()).toBe("served");
+    const { stdout } = await must("find", [join(own, "data"), "!", "-user", "daemon"]);
+    expect(stdout).toBe("");
+  });
 });
