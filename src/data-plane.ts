@@ -11,6 +11,7 @@ import type { Log } from "./edge/log.ts";
 import type { ControlAnswers } from "./edge/questions.ts";
 import { RedirectServer } from "./edge/redirect.ts";
 import { EdgeServer } from "./edge/server.ts";
+import { SlowSigner } from "./edge/slow-signer.ts";
 import { type HandledSites, SiteHandlers } from "./handlers.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 import { SiteCredential } from "./snapshot/credential.ts";
@@ -27,17 +28,26 @@ export interface DataPlaneParts {
   readonly apps?: Readonly<Record<string, App>> | undefined;
   readonly log: Log;
   readonly answers: ControlAnswers;
+  /** As `SigningKeys.slowElsewhere` said when the snapshot was made. */
+  readonly slowSignatures: Config["slowSignatures"];
 }
 
 export class DataPlane {
   readonly edge: EdgeServer;
   readonly #runtime: Runtime;
   readonly #handlers: SiteHandlers;
+  readonly #signer: SlowSigner | undefined;
   readonly #redirect: RedirectServer;
   readonly #listeners = new Set<Listener>();
   #httpsPort = 0;
 
-  private constructor(parts: DataPlaneParts, handlers: SiteHandlers, edge: EdgeServer) {
+  private constructor(
+    parts: DataPlaneParts,
+    handlers: SiteHandlers,
+    edge: EdgeServer,
+    signer: SlowSigner | undefined,
+  ) {
+    this.#signer = signer;
     this.edge = edge;
     this.#runtime = parts.runtime;
     this.#handlers = handlers;
@@ -62,18 +72,25 @@ export class DataPlane {
     const handlers = new SiteHandlers({ runtime, config, apps, log });
     await handlers.prepare(config);
     handlers.keep(config);
+    const limits = edgeLimits(config.limits);
+    const signer = parts.slowSignatures === "inline" ? undefined : new SlowSigner({
+      thread: new URL("./signer-thread.ts", import.meta.url),
+      maxWaiting: limits.maxWaitingSignatures,
+      log,
+    });
     const edge = new EdgeServer({
       runtime,
       snapshot: parts.snapshot,
       handlers: (site) => handlers.of(site),
       passOn: () => handlers.passOn,
-      limits: edgeLimits(config.limits),
+      limits,
       log,
       reusePort: runtime.reusesPorts,
       verifyClient: (chain, auth) => verifyClient(chain, auth, Date.now()),
       onDemand: (name, client) => answers.onDemand(name, client),
+      ...(signer && { sign: (request) => signer.sign(request) }),
     });
-    return new DataPlane(parts, handlers, edge);
+    return new DataPlane(parts, handlers, edge, signer);
   }
 
   readonly listenHttps = async (hostname: string, port: number): Promise<Listener> => {
@@ -100,13 +117,19 @@ export class DataPlane {
 
   useSnapshot(snapshot: Snapshot): void {
     this.edge.useSnapshot(snapshot);
+    this.#signer?.keep(snapshot);
   }
 
   /** Closes the listeners at once. `drained` resolves when connections have ended, or have had their time. */
   async close(): Promise<{ readonly drained: Promise<void> }> {
     await Promise.all([...this.#listeners].map((listener) => listener.stop()));
     const stopped = Promise.all([this.edge.stop(), this.#redirect.stop()]);
-    return { drained: stopped.then(() => this.#handlers.stop()) };
+    return {
+      drained: stopped.then(async () => {
+        await this.#handlers.stop();
+        await this.#signer?.stop();
+      }),
+    };
   }
 
   #keep(listener: Listener): Listener {

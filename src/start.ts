@@ -28,6 +28,7 @@ import { thisRuntime } from "./runtime/detect.ts";
 import { assumeUser } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 import { serveUnix, type UnixHttpServer } from "./runtime/unix-http.ts";
+import { SigningKeys } from "./snapshot/signing-keys.ts";
 
 /** Label → count, and tallies of those. */
 export type CounterValues = Pick<Counters, CounterName>;
@@ -111,6 +112,7 @@ async function startHere(options: StartOptions): Promise<Running> {
   const { config, dataFolder } = options;
   const runtime = await thisRuntime();
   const crypto = cryptoOfProcess();
+  SigningKeys.of(crypto).slowElsewhere = config.slowSignatures === "thread";
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(dataFolder);
   const file = new SnapshotFile(dataFolder, crypto);
@@ -126,6 +128,7 @@ async function startHere(options: StartOptions): Promise<Running> {
     ech,
     apps: options.apps,
     log: options.log,
+    slowSignatures: config.slowSignatures,
     answers: new Questions(options.answers ?? NO_ANSWERS),
   });
   warmUp(crypto);

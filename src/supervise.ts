@@ -105,6 +105,8 @@ export async function supervise(options: StartOptions): Promise<Running> {
       user: options.user,
       keyLog: options.keyLogPath,
       debug: log.debug !== false,
+      names: log.names === true,
+      slowSignatures: config.slowSignatures,
     },
     state: await stateOf(),
     answers: new Questions(options.answers ?? NO_ANSWERS),

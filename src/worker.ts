@@ -18,6 +18,7 @@ import { cryptoOfProcess, messageOf, publishedEch } from "./open-control.ts";
 import { placeOf } from "./ports.ts";
 import { thisRuntime } from "./runtime/detect.ts";
 import { assumeUser } from "./runtime/privileges.ts";
+import { SigningKeys } from "./snapshot/signing-keys.ts";
 import { Channel } from "./workers/channel.ts";
 import {
   type DownMessage,
@@ -114,6 +115,7 @@ async function start(message: StartMessage): Promise<Serving> {
   const runtime = await thisRuntime();
   const privileges = user === undefined ? undefined : assumeUser(user);
   const keyLog = message.keyLog === undefined ? undefined : openKeyLog(message.keyLog);
+  SigningKeys.of(crypto).slowElsewhere = message.slowSignatures === "thread";
   const reader = new StateReader(crypto, keyLog?.line);
   const { snapshot, rootKey } = await reader.read(state);
   let current = { state, rootKey };
@@ -123,7 +125,8 @@ async function start(message: StartMessage): Promise<Serving> {
     config: { limits: state.limits, ...sitesOf(state) },
     root: () => join(dataFolder, current.rootKey),
     ech: () => publishedEch(current.state, plane.edge.snapshot.server.ech),
-    log: uplink.log(message.debug),
+    log: uplink.log(message),
+    slowSignatures: message.slowSignatures,
     answers: new Questions(uplink),
   });
   warmUp(crypto);

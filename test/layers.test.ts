@@ -111,7 +111,12 @@ const NAMED_ONLY_IN: Record<string, readonly string[]> = {
   "runtime/detect.ts": ["start.ts", "supervise.ts", "worker.ts"],
   "crypto/native.ts": [],
   "crypto/noble.ts": [],
-  "crypto/choose.ts": ["open-control.ts", "cli/ech-list.ts", "cli/validate.ts"],
+  "crypto/choose.ts": [
+    "open-control.ts",
+    "signer-thread.ts",
+    "cli/ech-list.ts",
+    "cli/validate.ts",
+  ],
   "control/storage/files.ts": ["open-control.ts", "cli/ech-list.ts", "cli/local-roots.ts"],
 };
 

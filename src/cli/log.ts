@@ -2,6 +2,7 @@
  * The log: one line per event, for people or for machines.
  * @module
  */
+import { limitEvents } from "../edge/limited-log.ts";
 import type { Log, LogFields, LogLevel } from "../edge/log.ts";
 
 export interface LogOptions {
@@ -25,7 +26,9 @@ export interface AdjustableLog extends Log {
 /** A log that no peer can flood: of each event only so many a second are written, the others are counted. */
 export function openLog({ form, write, now }: LogOptions): AdjustableLog {
   const line = form === "json" ? jsonLine : prettyLine;
-  const recent = new Map<string, { second: number; count: number }>();
+  const limited = limitEvents({
+    event: (level, event, fields) => write(line(now(), level, event, fields)),
+  }, now);
   let settings: LogSettings = { logLevel: "info", logNames: false };
   return {
     get debug() {
@@ -38,23 +41,11 @@ export function openLog({ form, write, now }: LogOptions): AdjustableLog {
       settings = { logLevel: next.logLevel, logNames: next.logNames };
     },
     event(level, event, fields) {
-      if (RANKS[level] < RANKS[settings.logLevel]) return;
-      const ms = now();
-      const second = Math.floor(ms / 1000);
-      let seen = recent.get(event);
-      if (seen === undefined) recent.set(event, seen = { second, count: 0 });
-      if (seen.second !== second) {
-        const suppressed = seen.count - MAX_PER_SECOND;
-        if (suppressed > 0) write(line(ms, level, "log_suppressed", { of: event, suppressed }));
-        seen.second = second;
-        seen.count = 0;
-      }
-      if (seen.count++ < MAX_PER_SECOND) write(line(ms, level, event, fields));
+      if (RANKS[level] >= RANKS[settings.logLevel]) limited.event(level, event, fields);
     },
   };
 }
 
-const MAX_PER_SECOND = 20;
 const RANKS: Readonly<Record<LogLevel, number>> = { debug: 0, info: 1, warn: 2, error: 3 };
 
 function jsonLine(ms: number, level: LogLevel, event: string, fields: LogFields): string {

@@ -60,8 +60,15 @@ export class Reloader {
     if (this.#parts.needsRestart(next, before)) what.push("addresses and ports");
     if (next.user !== before.user) what.push("the user");
     if (differ(({ workers }) => workers)) what.push("the number of workers");
-    if (!this.#parts.hasWorkers && differ(({ limits }) => [edgeLimits(limits), upstreamLimits(limits)])) {
+    if (
+      !this.#parts.hasWorkers &&
+      differ(({ limits }) => [edgeLimits(limits), upstreamLimits(limits)])
+    ) {
       what.push("limits of connections");
+    }
+    if (differ(({ slowSignatures }) => slowSignatures)) what.push("where signatures are made");
+    if (this.#parts.hasWorkers && differ(({ logNames, logLevel }) => [logNames, logLevel])) {
+      what.push("what workers log");
     }
     return what.map((subject) =>
       `A new configuration changes ${subject}: that takes a restart, as they are they stay until then`

@@ -28,6 +28,8 @@ export interface Config {
   readonly workers: number | "auto";
   /** On a terminal, try once to have this machine trust the local CA's root. */
   readonly installTrust: boolean;
+  /** Where signatures are made that take milliseconds (RSA). */
+  readonly slowSignatures: "thread" | "inline";
   /** The log may name sites that clients hide with ECH. */
   readonly logNames: boolean;
   /** The least that is logged. */
@@ -133,6 +135,7 @@ export const DEFAULT_CONFIG: Config = {
   sites: [DEFAULT_SITE],
   workers: 1,
   installTrust: true,
+  slowSignatures: "thread",
   logNames: false,
   logLevel: "info",
   limits: {},

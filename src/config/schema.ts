@@ -161,6 +161,16 @@ const ech = z.strictObject({
   ),
 }, "a table that begins with [ech]");
 
+/** Where signatures are made that take milliseconds. */
+export const slowSignatureModes = ["thread", "inline"] as const;
+
+const crypto = z.strictObject({
+  slow_signatures: about(
+    "Where RSA signatures are made: on a thread of their own, or where connections are served. Default: thread.",
+    z.optional(z.enum(slowSignatureModes, `one of ${slowSignatureModes.join(", ")}`)),
+  ),
+}, "a table that begins with [crypto]");
+
 const limits = z.record(
   z.string(),
   z.union([z.number(), z.boolean()], "a number, true or false"),
@@ -218,6 +228,7 @@ export const schema = z.strictObject({
     yesOrNo(),
   ),
   ech: about("Encrypted Client Hello (RFC 9849).", z.optional(ech)),
+  crypto: about("How sotto computes.", z.optional(crypto)),
   limits: about("Any limit that `validate --limits` prints.", z.optional(limits)),
   site: about(
     "What is served, by name. Without: a page about the visitor's connection, on localhost.",
@@ -233,6 +244,7 @@ export type SiteTable = z.infer<typeof site>;
 export const KEYS: Readonly<Record<string, readonly string[]>> = {
   "": Object.keys(schema.def.shape),
   ech: Object.keys(ech.def.shape),
+  crypto: Object.keys(crypto.def.shape),
   site: Object.keys(site.def.shape),
   "site.client_auth": Object.keys(clientAuth.def.shape),
   auto_https: Object.keys(autoHttpsTable.def.shape),

@@ -39,6 +39,8 @@ export interface EdgeLimits {
   readonly failedHandshakesBurst: number;
   /** Sources without a connection that are remembered for their failures. Reached: the oldest is forgotten. */
   readonly maxRememberedSources: number;
+  /** Slow signatures (RSA) that wait for the thread that makes them. Reached: a handshake that needs one more fails. */
+  readonly maxWaitingSignatures: number;
   /** Hold the limits per source against 127.0.0.0/8 and ::1 too. Off: a proxy on this host speaks for many. */
   readonly limitLoopback: boolean;
 }
@@ -61,6 +63,7 @@ export const DEFAULT_EDGE_LIMITS: EdgeLimits = {
   failedHandshakesPerSecond: 10,
   failedHandshakesBurst: 100,
   maxRememberedSources: 10_000,
+  maxWaitingSignatures: 512,
   limitLoopback: false,
 };
 

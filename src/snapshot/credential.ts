@@ -59,6 +59,7 @@ export class SiteCredential extends ServerCredential {
   readonly notBeforeMs: number;
   /** The private key as it was given. For whoever keeps it, never for a log. */
   readonly key: string | PrivateKeyDer;
+  readonly #keys: SigningKeys;
 
   constructor(keys: SigningKeys, parts: SiteCredentialParts) {
     const { id, chain, schemes, notAfterMs } = parts;
@@ -66,14 +67,21 @@ export class SiteCredential extends ServerCredential {
       id,
       chain,
       schemes,
-      sign: (scheme, content) =>
-        keys.get(this, () => this.keyPem).sign(SCHEME_NAMES.get(scheme)!, content),
+      sign: keys.slowElsewhere && isSlow(schemes)
+        ? undefined
+        : (scheme, content) => this.signHere(scheme, content),
       notAfterMs,
     });
+    this.#keys = keys;
     this.names = parts.names;
     this.origin = parts.origin;
     this.notBeforeMs = parts.notBeforeMs;
     this.key = parts.key;
+  }
+
+  /** On this thread, however long it takes. */
+  signHere(scheme: number, content: Uint8Array): Uint8Array {
+    return this.#keys.get(this, () => this.keyPem).sign(SCHEME_NAMES.get(scheme)!, content);
   }
 
   /** The same as PEM. */
@@ -145,6 +153,11 @@ export function orderCredentials(
     (credential.origin === "operator" ? 0 : 10) +
     kindRank(credential.schemes[0]!);
   return credentials.toSorted((a, b) => rank(a) - rank(b) || b.notAfterMs - a.notAfterMs);
+}
+
+/** RSA: a signature takes milliseconds. */
+function isSlow(schemes: readonly number[]): boolean {
+  return schemes.some((scheme) => SCHEME_NAMES.get(scheme)?.startsWith("rsa_") === true);
 }
 
 function kindRank(scheme: number): number {

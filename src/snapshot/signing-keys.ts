@@ -10,6 +10,9 @@ export class SigningKeys {
   readonly #crypto: Pick<Crypto, "signingKey">;
   readonly #ready: Recent<object, SigningKey>;
 
+  /** True: credentials made from now on leave slow signatures to `SignatureRequest`. Default: false. */
+  slowElsewhere = false;
+
   constructor(crypto: Pick<Crypto, "signingKey">, capacity: number = MAX_READY_KEYS) {
     this.#crypto = crypto;
     this.#ready = new Recent(capacity);

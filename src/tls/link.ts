@@ -25,6 +25,8 @@ export class Link {
   alertPadding = 0;
   ech: EchStatus | undefined = undefined;
   #isClosed = false;
+  /** Records of a flight whose rest is still to come. */
+  #held: Uint8Array | undefined;
   /** What `out.send` threw when another connection needed the flight. */
   #failure: { readonly cause: unknown } | undefined;
 
@@ -47,6 +49,11 @@ export class Link {
   write(type: number, bytes: Uint8Array, start: number, end: number, padTo: number = 0): void {
     if (this.#isClosed) return;
     claimFlight(this);
+    if (this.#held !== undefined) {
+      const at = flight.reserve(this.#held.length); // which may give it other memory
+      flight.bytes.set(this.#held, at);
+      this.#held = undefined;
+    }
     this.writer.write(flight, type, bytes, start, end, padTo);
     if (flight.length >= FLUSH_AT_BYTES) this.flush();
   }
@@ -62,6 +69,17 @@ export class Link {
     alert[0] = level;
     alert[1] = code;
     this.write(ContentType.alert, alert, 0, 2, padTo);
+  }
+
+  /**
+   * Keeps what is queued until more is written: a flight that has to wait goes out whole, so that it does not tell by
+   * its pieces which site has a slow key (policy §8.9).
+   */
+  hold(): void {
+    if (owner !== this) return;
+    owner = undefined;
+    this.#held = flight.bytes.slice(0, flight.length);
+    flight.reset();
   }
 
   /** Hands the queued records on, in one piece. Throws what `out.send` throws; nothing is sent after that. */

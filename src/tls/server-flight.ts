@@ -201,6 +201,7 @@ export class AwaitSignature implements State {
 
   enter(link: Link): void {
     const { credential, scheme } = this.#signer;
+    link.hold();
     link.out.needSignature({ credential, scheme, content: this.#content });
   }
 

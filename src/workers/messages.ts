@@ -52,6 +52,9 @@ export const downMessage = z.discriminatedUnion("kind", [
     keyLog: z.optional(z.string()),
     /** Events of level debug are wanted. */
     debug: z.boolean(),
+    /** They may name sites that ECH hides. */
+    names: z.boolean(),
+    slowSignatures: z.enum(["thread", "inline"]),
     state,
   }),
   /** Another state for connections from now on: "adopted" or "refused" with the same id. */

@@ -29,7 +29,7 @@ export class Uplink implements ControlAnswers {
   }
 
   /** Of events a stranger can cause, only so many a second go up. */
-  log(debug: boolean): Log {
+  log({ debug, names }: Required<Pick<Log, "debug" | "names">>): Log {
     const { ownLog } = this.#parts;
     const log: Log = {
       event: (level, event, fields) => {
@@ -45,7 +45,7 @@ export class Uplink implements ControlAnswers {
         });
       },
     };
-    return { ...limitEvents(log, Date.now), debug };
+    return { ...limitEvents(log, Date.now), debug, names };
   }
 
   /** Now and then, where they have changed. */

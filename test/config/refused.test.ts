@@ -158,6 +158,16 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     '1:13: log_level: found "trace", accepted: one of debug, info, warn, error',
   ],
   [
+    "slow_signatures that are neither here nor there",
+    `[crypto]\nslow_signatures = "gpu"`,
+    '2:19: crypto.slow_signatures: found "gpu", accepted: one of thread, inline',
+  ],
+  [
+    "a misspelt key of [crypto]",
+    `[crypto]\nslow_signature = "inline"`,
+    '2:1: crypto: unknown key "slow_signature", accepted: slow_signatures; did you mean "slow_signatures"?',
+  ],
+  [
     "proxy, which there is not yet",
     `${A}proxy = "http://127.0.0.1:8080"`,
     '3:1: site[0]: "proxy" is not built yet: forward passes the decrypted bytes on, HTTP or not',
@@ -415,11 +425,6 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "a misspelt top-level key",
     `http_prot = 80`,
     `1:1: unknown key "http_prot", accepted: ${TOP}; did you mean "http_port"?`,
-  ],
-  [
-    "workers, which there are not yet",
-    `workers = 2`,
-    `1:1: unknown key "workers", accepted: ${TOP}`,
   ],
   [
     "a key that stands twice",

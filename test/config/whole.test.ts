@@ -26,6 +26,8 @@ install_trust = false
 [ech]
 strict_outer_sni = true
 grease_hello_retry = true
+[crypto]
+slow_signatures = "inline"
 [limits]
 connectTimeoutMs = 100
 [[site]]
@@ -40,6 +42,7 @@ names = ["a.example", "*.b.example"]
     httpsPort: 8443,
     httpPort: 0,
     redirects: false,
+    slowSignatures: "inline",
     logNames: true,
     logLevel: "debug",
     user: "sotto",
@@ -149,6 +152,7 @@ describe("The JSON Schema", () => {
     const tables: Record<string, SchemaTable> = {
       "": schema,
       ech: schema.properties.ech as unknown as SchemaTable,
+      crypto: schema.properties.crypto as unknown as SchemaTable,
       site: site,
       auto_https: table(schema.properties.auto_https!),
       "site.auto_https": table(site.properties.auto_https!),

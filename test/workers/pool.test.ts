@@ -66,6 +66,8 @@ function open(limits: Partial<WorkerLimits> = {}): Pool {
       http: [],
       options: { https: "", http: "" },
       debug: false,
+      names: false,
+      slowSignatures: "inline",
     },
     state: state("first"),
     answers: {

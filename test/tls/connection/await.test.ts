@@ -147,16 +147,21 @@ describe("AwaitSignature", () => {
     }
   });
 
-  test("or later: ServerHello is out by then, the client's bytes are kept", async () => {
+  test("policy 8.9: or later: ServerHello waits for it, all goes out in one piece, and the client's bytes are kept", async () => {
     for (const client of [{}, { earlyDataBytes: 50 }, { keyShares: [] }]) {
       const { options, sign } = await slow();
       const pair = await Pair.open({ ...options, client, signature: () => undefined });
       const done = pair.handshake();
       await pair.until(() => pair.server.state === "AwaitSignature");
       expect(pair.server.wantsInput).toBe(false);
-      const types = recordsOf(pair.serverWire).map(({ type }) => type);
-      expect(types).toEqual(client.keyShares === undefined ? [22, 20] : [22, 20, 22]);
+      const types = () => recordsOf(pair.serverWire).map(({ type }) => type);
+      const before = pair.output.sent.length;
+      expect(types()).toEqual(client.keyShares === undefined ? [] : [22, 20]);
       pair.server.useSignature(sign(pair.output.signatures[0]!));
+      expect(types().slice(0, client.keyShares === undefined ? 3 : 4)).toEqual(
+        client.keyShares === undefined ? [22, 20, 23] : [22, 20, 22, 23],
+      );
+      expect(pair.output.sent.length).toBe(before + 1);
       await done;
       expect(pair.clientError).toBeUndefined();
       await echo(pair);
@@ -200,7 +205,8 @@ describe("AwaitSignature", () => {
     connection.receive(Uint8Array.of(21, 3, 3, 0, 2, 2, 40), START_MS);
     expect(() => connection.useSignature(sign(output.signatures[0]!)))
       .toThrow(expect.objectContaining({ reason: "received alert" }));
-    expect(output.sent.length).toBe(2);
+    expect(output.sent.length).toBe(1);
+    expect(recordsOf(output.sent[0]!).map(({ type }) => type)).toEqual([22, 20, 23]);
   });
 
   test("failSignature is internal_error under handshake keys, now or later", async () => {
