@@ -40,7 +40,11 @@ export class Channel<In, Out> {
 
   /** What the other side does not take piles up here: what can be done without is not to be sent then. */
   get isCrowded(): boolean {
-    return this.#parts.socket.writableLength > CROWDED_BYTES;
+    return this.unsentBytes > CROWDED_BYTES;
+  }
+
+  get unsentBytes(): number {
+    return this.#parts.socket.writableLength;
   }
 
   /** To nobody once it is closed. */
