@@ -7,7 +7,7 @@ import { DEFAULT_GROUPS } from "../config/config.ts";
 import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { NameIndex } from "../snapshot/name-index.ts";
-import type { SiteSlots } from "../snapshot/site-slots.ts";
+import { originFields, type SiteSlots } from "../snapshot/site-slots.ts";
 import {
   listingNames,
   nameChanges,
@@ -92,15 +92,13 @@ export class SnapshotBuilder {
   async build(wish: SnapshotWish): Promise<BuiltSnapshot> {
     const { config, nowMs } = wish;
     const last = this.#built?.snapshot;
-    const before = last === undefined
-      ? new Map<number, number[]>()
-      : await inTurns(placesByKey(last));
+    const stays = new Uint8Array(last?.slots.length ?? 0);
     const made: (readonly [old: readonly number[], sites: readonly Site[]])[] = [];
     let [done, total] = [0, config.sites.length];
     await eachOf(wantedSites(config), AT_ONCE, (wanted) => {
       const key = keyOf(wanted);
-      const places = placesOf(last, before.get(key), wanted);
-      if (places.length > 0) before.delete(key);
+      const places = last === undefined ? NO_PLACES : placesOf(last, key, wanted);
+      for (const slot of places) stays[slot] = 1;
       if (places.length > 0 && !hasFiles(wanted)) {
         total--;
         return undefined;
@@ -115,7 +113,7 @@ export class SnapshotBuilder {
     });
     const changes: SiteChange[] = [];
     for (const [places, sites] of made) changes.push(...changesBetween(last, places, sites));
-    for (const places of before.values()) changes.push(...changesBetween(last, places, []));
+    if (last !== undefined) await inTurns(removing(last.slots, stays, changes));
     return await this.#finish(wish, changes);
   }
 
@@ -226,51 +224,55 @@ interface FiledSite {
 }
 
 function* filedSites(config: Config, snapshot: Snapshot): Generator<void, Map<number, FiledSite>> {
-  const places = yield* placesByKey(snapshot, true);
   const filed = new Map<number, FiledSite>();
+  let left = SITES_A_STEP;
   for (const wanted of wantedSites(config)) {
+    if (--left === 0) {
+      left = SITES_A_STEP;
+      yield;
+    }
     if (!hasFiles(wanted)) continue;
     const key = keyOf(wanted);
-    const own = placesOf(snapshot, places.get(key), wanted);
-    if (own.length > 0) filed.set(key, { wanted, places: own });
-    yield;
+    const places = placesOf(snapshot, key, wanted);
+    if (places.length > 0) filed.set(key, { wanted, places });
   }
   return filed;
 }
 
-function* placesByKey(
-  { slots }: Snapshot,
-  withFiles: boolean = false,
-): Generator<void, Map<number, number[]>> {
-  const places = new Map<number, number[]>();
-  for (let slot = 0; slot < slots.length; slot++) {
-    if (slot % SLOTS_A_STEP === 0) yield;
-    const origin = slots.origin(slot);
-    if (origin === undefined || (withFiles && !origin.hasFiles)) continue;
-    const known = places.get(origin.key);
-    if (known === undefined) places.set(origin.key, [slot]);
-    else known.push(slot);
+/** Of all that came of a [[site]]: where its names are found, if its key is the same. */
+function placesOf(snapshot: Snapshot, key: number, { names }: WantedSite): readonly number[] {
+  let places: number[] | undefined;
+  for (const name of names) {
+    const slot = snapshot.slotOf(name);
+    if (slot === undefined || places?.includes(slot) === true) continue;
+    if (!snapshot.slots.readOrigin(slot, scratch) || scratch.key !== key) continue;
+    if (places === undefined) places = [slot];
+    else places.push(slot);
   }
-  return places;
+  return places ?? NO_PLACES;
 }
 
-/** What came of a [[site]] before: one of its names must be there, whatever its key says. */
-function placesOf(
-  snapshot: Snapshot | undefined,
-  places: readonly number[] | undefined,
-  { names }: WantedSite,
-): readonly number[] {
-  if (snapshot === undefined || places === undefined) return [];
-  const slot = snapshot.slotOf(names[0]!);
-  return slot !== undefined && places.includes(slot) ? places : [];
+/** For `placesOf`, which is done with it when it returns. */
+const scratch = originFields();
+const NO_PLACES: readonly number[] = [];
+
+function* removing(
+  slots: SiteSlots,
+  stays: Uint8Array,
+  changes: SiteChange[],
+): Generator<void, void> {
+  for (let slot = 0; slot < slots.length; slot++) {
+    if (slot % SLOTS_A_STEP === 0) yield;
+    if (stays[slot] === 0 && !slots.isFree(slot)) changes.push([slot, undefined]);
+  }
 }
 
 function* dueSites(slots: SiteSlots, nowMs: number, all: boolean): Generator<void, number[]> {
   const due: number[] = [];
+  const origin = originFields();
   for (let slot = 0; slot < slots.length; slot++) {
     if (slot % SLOTS_A_STEP === 0) yield;
-    const origin = slots.origin(slot);
-    if (origin === undefined) continue;
+    if (!slots.readOrigin(slot, origin)) continue;
     const isDue = nowMs < origin.sinceMs || nowMs >= origin.dueMs || (all && origin.isManaged);
     if (isDue) due.push(slot);
   }
@@ -283,10 +285,10 @@ function* survey(
 ): Generator<void, { longestFlight: number; warnings: string[]; nextDueMs: number }> {
   let [longestFlight, nextDueMs] = [0, Infinity];
   const warnings: string[] = [];
+  const origin = originFields();
   for (let slot = 0; slot < slots.length; slot++) {
     if (slot % SLOTS_A_STEP === 0) yield;
-    const origin = slots.origin(slot);
-    if (origin === undefined) continue;
+    if (!slots.readOrigin(slot, origin)) continue;
     longestFlight = Math.max(longestFlight, origin.flightLength);
     nextDueMs = Math.min(nextDueMs, origin.dueMs);
     if (origin.hasWarnings) warnings.push(...slots.get(slot)?.files?.warnings ?? []);
@@ -387,3 +389,4 @@ const MAX_SHARED = 1024;
 /** Sites under way: storage and the threads that sign have something to do meanwhile. */
 const AT_ONCE = 16;
 const SLOTS_A_STEP = 1024;
+const SITES_A_STEP = 256;

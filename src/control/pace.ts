@@ -54,4 +54,4 @@ export async function eachOf<T>(
   if (trouble !== undefined) throw trouble.error;
 }
 
-const TURN_MS = 2;
+const TURN_MS = 1;

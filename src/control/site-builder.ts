@@ -136,7 +136,7 @@ async function readSites(
       names,
       tls,
       handler: wanted.handler,
-      publicNameOnly: wanted.publicNameOnly,
+      publicNameOnly: wanted.publicNameOnly ?? false,
       ...(wanted.requireEch && { requireEch: true }),
       ...(wanted.hosts && { hosts: wanted.hosts }),
       ...(files && { files }),

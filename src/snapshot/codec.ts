@@ -59,7 +59,7 @@ export class SnapshotFormatError extends Error {
 
 /**
  * The parts of the file in order, each made when it is asked for: 100,000 certificates take a tenth of a second in all,
- * and no part more than two milliseconds.
+ * and no part more than a millisecond.
  *
  * @throws {TypeError} a credential whose key is elsewhere
  */
@@ -240,7 +240,7 @@ const Kind = { head: 1, base: 2, overlay: 3, sites: 4, records: 5, common: 6 } a
 /** Of those there is one each. */
 const KINDS: readonly number[] = [Kind.head, Kind.base, Kind.overlay, Kind.records, Kind.common];
 const SECTION_HEADER = 16;
-const SLOTS_PER_SECTION = 128;
-const MAX_PART = 1 << 20;
+const SLOTS_PER_SECTION = 64;
+const MAX_PART = 1 << 18;
 /** Its last character is the version: another one is not read, what it holds is built anew. */
 const MAGIC = text("sottosn2");

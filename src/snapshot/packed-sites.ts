@@ -12,8 +12,8 @@ import { SiteCredential } from "./credential.ts";
 import { Recent } from "./recent.ts";
 import { MAX_READY_KEYS, SigningKeys } from "./signing-keys.ts";
 import { type CredentialRecord, decodeSite } from "./site-bytes.ts";
-import type { SiteSource } from "./site-slots.ts";
-import type { HandlerSpec, HostRules, Site, SiteOrigin } from "./snapshot.ts";
+import { type OriginFields, originFields, type SiteSource } from "./site-slots.ts";
+import type { HandlerSpec, HostRules, Site } from "./snapshot.ts";
 
 /**
  * Bytes of one place among the records, little-endian:
@@ -106,22 +106,21 @@ export class PackedSites implements SiteSource {
     return this.#bytes.subarray(start, start + length);
   }
 
-  origin(slot: number): SiteOrigin | undefined {
-    if (this.isFree(slot)) return undefined;
+  readOrigin(slot: number, into: OriginFields): boolean {
+    if (this.isFree(slot)) return false;
     const at = slot * RECORD_LENGTH;
     const records = this.#records;
     const flags = records.getUint32(at + 28, true);
-    if ((flags & SiteFlag.foundling) !== 0) return undefined;
+    if ((flags & SiteFlag.foundling) !== 0) return false;
     const due = records.getUint32(at + 20, true);
-    return {
-      key: records.getFloat64(at + 8, true),
-      sinceMs: records.getUint32(at + 16, true) * 1000,
-      dueMs: due === NEVER ? Infinity : due * 1000,
-      flightLength: records.getUint32(at + 24, true),
-      isManaged: (flags & SiteFlag.managed) !== 0,
-      hasFiles: (flags & SiteFlag.files) !== 0,
-      hasWarnings: (flags & SiteFlag.warnings) !== 0,
-    };
+    into.key = records.getFloat64(at + 8, true);
+    into.sinceMs = records.getUint32(at + 16, true) * 1000;
+    into.dueMs = due === NEVER ? Infinity : due * 1000;
+    into.flightLength = records.getUint32(at + 24, true);
+    into.isManaged = (flags & SiteFlag.managed) !== 0;
+    into.hasFiles = (flags & SiteFlag.files) !== 0;
+    into.hasWarnings = (flags & SiteFlag.warnings) !== 0;
+    return true;
   }
 
   isServed(slot: number): boolean {
@@ -136,7 +135,8 @@ export class PackedSites implements SiteSource {
   #make(slot: number, bytes: Uint8Array): Site {
     const { names, profile, handler, files, credentials } = decodeSite(bytes);
     const common = this.common.value(profile, this.#readProfile);
-    const origin = this.origin(slot);
+    const origin = originFields();
+    const hasOrigin = this.readOrigin(slot, origin);
     return {
       ...common,
       names,
@@ -144,7 +144,7 @@ export class PackedSites implements SiteSource {
       handler: typeof handler === "number"
         ? this.common.value(handler, readHandler)
         : JSON.parse(handler) as HandlerSpec,
-      ...(origin && { origin }),
+      ...(hasOrigin && { origin }),
       ...(files && { files }),
     };
   }

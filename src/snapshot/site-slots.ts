@@ -9,11 +9,28 @@ export interface SiteSource {
   readonly length: number;
   /** Undefined: the place is free. */
   get(slot: number): Site | undefined;
-  /** What `get` would say of it, without making the site. */
-  origin(slot: number): SiteOrigin | undefined;
+  /**
+   * What `get` would say of it, without making the site: put into an object of the caller's, which looks at very many.
+   * False: there is none.
+   */
+  readOrigin(slot: number, into: OriginFields): boolean;
   /** Is there one that is more than a public name? */
   isServed(slot: number): boolean;
   isFree(slot: number): boolean;
+}
+
+export type OriginFields = { -readonly [K in keyof SiteOrigin]: SiteOrigin[K] };
+
+export function originFields(): OriginFields {
+  return {
+    key: 0,
+    sinceMs: 0,
+    dueMs: 0,
+    flightLength: 0,
+    isManaged: false,
+    hasFiles: false,
+    hasWarnings: false,
+  };
 }
 
 /**
@@ -67,10 +84,15 @@ export class SiteSlots implements SiteSource {
     return site === null ? this.base.get(slot) : site;
   }
 
-  origin(slot: number): SiteOrigin | undefined {
+  readOrigin(slot: number, into: OriginFields): boolean {
     const row = this.#rows[slot >>> ROW_BITS];
     const site = row === undefined ? null : row[slot & ROW_MASK];
-    return site === null ? this.base.origin(slot) : site?.origin;
+    return site === null ? this.base.readOrigin(slot, into) : copyOrigin(site, into);
+  }
+
+  origin(slot: number): SiteOrigin | undefined {
+    const origin = originFields();
+    return this.readOrigin(slot, origin) ? origin : undefined;
   }
 
   isServed(slot: number): boolean {
@@ -151,6 +173,19 @@ export class SiteSlots implements SiteSource {
   }
 }
 
+function copyOrigin(site: Site | undefined, into: OriginFields): boolean {
+  if (site?.origin === undefined) return false;
+  const { key, sinceMs, dueMs, flightLength, isManaged, hasFiles, hasWarnings } = site.origin;
+  into.key = key;
+  into.sinceMs = sinceMs;
+  into.dueMs = dueMs;
+  into.flightLength = flightLength;
+  into.isManaged = isManaged;
+  into.hasFiles = hasFiles;
+  into.hasWarnings = hasWarnings;
+  return true;
+}
+
 /** null: the base's. */
 type Row = (Site | undefined | null)[];
 
@@ -170,8 +205,8 @@ class SiteArray implements SiteSource {
     return this.#sites[slot];
   }
 
-  origin(slot: number): SiteOrigin | undefined {
-    return this.#sites[slot]?.origin;
+  readOrigin(slot: number, into: OriginFields): boolean {
+    return copyOrigin(this.#sites[slot], into);
   }
 
   isServed(slot: number): boolean {
