@@ -40,6 +40,13 @@ export const CONDITIONS: readonly Condition[] = [
     must(`Soak on ${runtime}: sockets left open`, `${runtime}: soak: left open`, 0),
     must(`Soak on ${runtime}: memory, last by second round`, `${runtime}: soak: memory`, 1.05),
   ]),
+  ...["Caddy", "Go", "nginx"].map((other) =>
+    should(
+      `An ECH handshake, by a plain one on ${other}`,
+      `bun: ECH accepted none: sotto ÷ plain ${other}`,
+      1,
+    )
+  ),
   should("Unknown config_id, by none", "bun: unknown config_id none: sotto ÷ plain", 1.05),
   should("A resumed handshake, by a full one", "bun: resumed get: sotto ÷ plain", 0.95),
   should("X25519MLKEM768, by Bun.listen's", "bun: X25519MLKEM768 get: sotto ÷ Bun.listen", 1.25),
@@ -53,7 +60,7 @@ export const CONDITIONS: readonly Condition[] = [
     "deno: full none: sotto, narrow ÷ Deno.serve",
     2.2,
   ),
-  should("A full handshake on Node, by node:https'", "node: full none: sotto ÷ node:https", 0.95),
+  should("A full handshake on Node, by node:https's", "node: full none: sotto ÷ node:https", 0.95),
   should("An idle connection on Deno, kB", "deno: idle: sotto", 16),
   should("forward, a request, by haproxy's", "forward: request: sotto ÷ haproxy", 0.6),
 ];

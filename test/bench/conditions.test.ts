@@ -51,6 +51,12 @@ test("Every condition is about a figure that its bench gives", () => {
           }],
           ratios: [
             ...labels.map((to) => ({ of: "sotto", to, toPlain: false, ratio: estimate })),
+            ...["Go", "Caddy", "nginx"].map((to) => ({
+              of: "sotto",
+              to,
+              toPlain: true,
+              ratio: estimate,
+            })),
             { of: "sotto, 32 keys", to: "sotto", toPlain: false, ratio: estimate },
             { of: "sotto, narrow", to: "Deno.serve", toPlain: false, ratio: estimate },
           ],
