@@ -116,6 +116,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
   });
   let health: UnixHttpServer | Error | undefined;
   let isStopping = false;
+  let isReloading = false;
   let retry: ReturnType<typeof setTimeout> | undefined;
   async function stop(): Promise<void> {
     isStopping = true;
@@ -144,6 +145,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
   }
   function pushInBackground(): void {
     clearTimeout(retry);
+    if (isReloading) return; // which ends with all that is new
     push().catch((error: unknown) => {
       log.event("error", "snapshot_failed", { err: messageOf(error) });
       if (isStopping || error instanceof WorkerError) return;
@@ -192,8 +194,16 @@ export async function supervise(options: StartOptions): Promise<Running> {
     },
     async reload(next) {
       const before = current;
-      await control.reload(next);
-      current = next;
+      isReloading = true;
+      try {
+        await control.reload(next);
+        current = next;
+      } catch (error) {
+        isReloading = false;
+        pushInBackground(); // something else may have become new meanwhile
+        throw error;
+      }
+      isReloading = false;
       await push();
       if (limitsOf(next) !== limitsOf(before)) await pool.replaceAll();
     },

@@ -31,7 +31,7 @@ export class StateFiles extends SnapshotFile {
   /** Removes what processes left behind that have ended. */
   static async sweep(instances: string): Promise<void> {
     for (const name of await readdir(instances).catch((): string[] => [])) {
-      const pid = /^(\d+)\.states$/.exec(name)?.[1];
+      const pid = /^(\d+)(?:\.states|-\w+\.gate)$/.exec(name)?.[1];
       if (pid === undefined || (Number(pid) !== process.pid && isThere(Number(pid)))) continue;
       await rm(join(instances, name), { recursive: true, force: true }).catch(() => {});
     }

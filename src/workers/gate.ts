@@ -8,6 +8,7 @@ import { chmod, mkdir, mkdtemp, rm } from "node:fs/promises";
 import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 import { Channel } from "./channel.ts";
 import { type DownMessage, type UpMessage, upMessage } from "./messages.ts";
@@ -40,7 +41,7 @@ export class Gate {
    * @throws {Error} of the system
    */
   static async open(folder: string): Promise<Gate> {
-    const name = `${randomBytes(4).toString("hex")}.gate`;
+    const name = `${process.pid}-${randomBytes(3).toString("hex")}.gate`;
     const path = join(folder, name);
     try {
       if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new RangeError("the path is too long");
