@@ -365,8 +365,11 @@ export class ControlPlane {
       [changed, isNew] = [new Set(), false];
       if (trouble instanceof StorageError) break;
     }
-    if (trouble !== undefined) this.#parts.onTrouble(trouble);
-    else this.#authorities = authorities;
+    if (trouble !== undefined) return this.#parts.onTrouble(trouble);
+    if (this.#authorities === authorities) return;
+    this.#authorities = authorities;
+    this.#written = undefined;
+    this.#writeFile();
   }
 
   #tell(): void {

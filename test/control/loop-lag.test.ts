@@ -150,7 +150,9 @@ test(
     onTestFinished(async () => {
       load.kill();
       plane.stop();
-      await Promise.race([edge.stop(), edge.abort()]);
+      const stopped = edge.stop();
+    edge.abort();
+    await stopped;
       await plane.written();
     });
     await once(load.stdout, "data");
