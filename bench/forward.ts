@@ -26,6 +26,7 @@ import {
   takesConnections,
 } from "./processes.ts";
 import type { BenchOptions } from "./options.ts";
+import { inRounds } from "./rounds.ts";
 import { table } from "./report.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
@@ -141,7 +142,6 @@ export async function measureForward(
   say: (line: string) => void,
   note: (line: string) => void,
 ): Promise<ForwardResult[]> {
-  const { rounds } = options;
   const programs: Program[] = [];
   try {
     const upstream = await startNginx(setup, programs);
@@ -154,10 +154,9 @@ export async function measureForward(
     else servers.push(await startNginxStream(module, setup, upstream, programs));
     const cells = servers.flatMap((server) => LOADS.map((load) => new Cell(server, load, setup)));
     for (const cell of [...cells, ...cells]) await cell.warmUp();
-    for (let round = 1; round <= rounds; round++) {
+    await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure();
-      say(`round ${round} of ${rounds}`);
-    }
+    });
     return LOADS.map((load) => {
       const [own, ...others] = cells.filter((cell) => cell.load === load) as [Cell, ...Cell[]];
       return {

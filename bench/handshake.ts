@@ -11,6 +11,7 @@ import { type BenchOptions, type PeerName, PEERS, type RuntimeName } from "./opt
 import { peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
 import { type Row, ROWS } from "./rows.ts";
+import { inRounds } from "./rounds.ts";
 import { ours, reference, startServer } from "./servers.ts";
 import { NAME, PAGE, RSA_NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
@@ -67,10 +68,9 @@ export async function measureHandshakes(
     );
     say(`${runtime}: all agree; warming up`);
     await warmUp(servers, cells, options);
-    for (let round = 1; round <= options.rounds; round++) {
+    await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options);
-      say(`${runtime}: round ${round} of ${options.rounds}`);
-    }
+    });
     return results(runtime, rows, cells);
   } finally {
     for (const server of servers) await server.stop();

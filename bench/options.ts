@@ -36,6 +36,8 @@ export interface BenchOptions {
   /** Undefined: all that are installed, beside Bun. */
   readonly peers: readonly PeerName[] | undefined;
   readonly rounds: number;
+  /** No further round begins after so long; undefined: all are made. */
+  readonly roundSeconds: number | undefined;
   /** Per round and cell (handshake), or open at once (idle). */
   readonly connections: number;
   /** Connections that each server sees before it is measured. */
@@ -169,6 +171,9 @@ const BRIEF: Record<BenchName, Partial<Numbers>> = {
   trie: { rounds: 2 },
 };
 
+/** For all rounds of one bench, so that a slow machine gets an answer too. */
+const BRIEF_ROUND_SECONDS = 60;
+
 /** @throws {UsageError} */
 export function parseOptions(args: readonly string[]): CommandLine {
   const { values, positionals } = parse(args);
@@ -200,6 +205,7 @@ export function parseOptions(args: readonly string[]): CommandLine {
       ? []
       : list(values.peers).map((name) => oneOf("peers", PEERS, name)),
     concurrency: count("concurrency", values.concurrency) ?? 1,
+    roundSeconds: isBrief ? BRIEF_ROUND_SECONDS : undefined,
     rows: list(values.rows),
     client: values.client === undefined
       ? undefined

@@ -12,6 +12,7 @@ import { join } from "node:path";
 import type { ClientName, Clients } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
+import { inRounds } from "./rounds.ts";
 import { BUN_SERVE, ours, reference, startServer } from "./servers.ts";
 import { NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
@@ -60,10 +61,9 @@ export async function measureRecords(
     for (const cell of cells) await cell.check();
     say(`${runtime}: all agree; warming up`);
     for (const cell of cells) await cell.move(options.megabytes * 1e6);
-    for (let round = 1; round <= options.rounds; round++) {
+    await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options.megabytes * 1e6);
-      say(`${runtime}: round ${round} of ${options.rounds}`);
-    }
+    });
     return DIRECTIONS.map((direction) => {
       const inRow = cells.filter((cell) => cell.direction === direction);
       const [own] = inRow as [Cell];

@@ -15,6 +15,7 @@ import type { ClientName, Clients, LoadResult } from "./client.ts";
 import { type BenchOptions, type PeerName, type RuntimeName } from "./options.ts";
 import { peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
+import { inRounds } from "./rounds.ts";
 import { ours, reference, startServer } from "./servers.ts";
 import { type Server, type Setup } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
@@ -78,10 +79,9 @@ export async function measureThroughput(
     }
     const cells = servers.map((server) => new Cell(server, client, clients));
     for (const cell of cells) await cell.warmUp(options.warmUp);
-    for (let round = 1; round <= options.rounds; round++) {
+    await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options.seconds);
-      say(`${runtime}: round ${round} of ${options.rounds}`);
-    }
+    });
     return cells.map((cell, i) => cell.result(runtime, i === 0 ? undefined : cells[0]));
   } finally {
     for (const server of servers) await server.stop();
