@@ -233,7 +233,7 @@ export class LocalCa {
       ? stored.roots
       : [...stored.roots, root];
     const intermediate = await this.#findIntermediate(stored, root, nowMs);
-    const crosses = await this.#crosses(roots, nowMs);
+    const crosses = await this.#crosses(roots, root, nowMs);
     return {
       root,
       intermediate,
@@ -313,12 +313,21 @@ export class LocalCa {
       : this.#findIntermediate({ roots: [], intermediates: [...intermediates, made] }, root, nowMs);
   }
 
-  /** From the newest valid root down, each certified by the one before it. */
-  async #crosses(roots: readonly Authority[], nowMs: number): Promise<Certificate[]> {
-    const [newest, ...older] = roots
-      .filter(({ certificate }) => isValidAt(certificate, nowMs)).toReversed();
+  /**
+   * From the one that issues down to the first one, each certified by the one before it. Also by one that is to begin
+   * while a leaf of now is valid: where our clock was set back, the clients' clocks were not.
+   */
+  async #crosses(
+    roots: readonly Authority[],
+    issuing: Authority,
+    nowMs: number,
+  ): Promise<Certificate[]> {
+    const older = roots.filter(({ generation, certificate }) =>
+      generation < issuing.generation && nowMs < certificate.notAfterMs &&
+      nowMs >= beginsToMatterMs(certificate)
+    ).toReversed();
     const crosses: Certificate[] = [];
-    let above = newest!;
+    let above = issuing;
     for (const root of older) {
       const keyPem = await this.#store.key(root);
       const cross = await this.#store.cross(
@@ -383,6 +392,11 @@ function isCurrent(issuer: Issuer | undefined, nowMs: number): issuer is Issuer 
   return issuer !== undefined && issuer.sinceMs <= nowMs && nowMs <= issuer.untilMs;
 }
 
+/** A client whose clock is right may have use for it, however wrong ours is, as long as our leaves are valid there. */
+function beginsToMatterMs({ notBeforeMs }: Validity): number {
+  return notBeforeMs - LEAF_SECONDS * 1000;
+}
+
 /** Validity and renewal change at certain times: the stretch between two of them that `nowMs` lies in. */
 function constantAround(
   nowMs: number,
@@ -392,7 +406,8 @@ function constantAround(
   for (const { certificate } of authorities) {
     // the first moment of the new state
     const { notBeforeMs, notAfterMs } = certificate;
-    for (const change of [notBeforeMs, renewalTimeMs(certificate) + 1, notAfterMs]) {
+    const times = [beginsToMatterMs(certificate), notBeforeMs, renewalTimeMs(certificate) + 1];
+    for (const change of [...times, notAfterMs]) {
       if (change <= nowMs) sinceMs = Math.max(sinceMs, change);
       else untilMs = Math.min(untilMs, change - 1);
     }

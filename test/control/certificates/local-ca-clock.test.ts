@@ -106,6 +106,34 @@ describe("acme 14.15b: a clock that is wrong", () => {
     },
   );
 
+  test.each([
+    [[-HOUR]],
+    [[-HOUR, -2 * HOUR, -3 * HOUR]],
+    [[-3 * HOUR, -2 * HOUR, -5 * HOUR, -HOUR, -4 * HOUR]],
+    [[-2 * MINUTE, -4 * MINUTE, 0, -8 * MINUTE]],
+    [[3000 * DAY, -HOUR, -2 * HOUR]],
+  ])(
+    "by %j ms, one after the other, leaves clients with the right time and the first root served",
+    async (jumps) => {
+      const right = nowMs;
+      const ca = await openLocalCa({ storage, now });
+      const [rootPem, storageKey] = [ca.rootPem, ca.root.storageKey];
+      for (const [i, jumpMs] of [...jumps, 0].entries()) {
+        const realMs = right + i * MINUTE + MINUTE;
+        nowMs = realMs + jumpMs;
+        const chainPem = await serve(ca);
+        if (jumpMs > DAY) continue; // a leaf from years ahead is nobody's
+        const verdict = verifyWithOpenssl(folder, {
+          rootPem,
+          chainPem,
+          name: "localhost",
+          nowMs: realMs,
+        });
+        expect(verdict, `${storageKey} after ${jumpMs}`).toContain("OK");
+      }
+    },
+  );
+
   test("that starts in 1970 each time makes one root for it, not one for each start", async () => {
     const right = nowMs;
     for (let start = 0; start < 4; start++) {
