@@ -2,6 +2,7 @@
  * The control plane as the program starts it, whoever serves: the one process, or workers.
  * @module
  */
+import { join } from "node:path";
 import process from "node:process";
 
 import type { Config } from "./config/config.ts";
@@ -17,9 +18,9 @@ import type { StartOptions } from "./start.ts";
 
 /** @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where */
 export async function openControl(
-  { config, dataFolder, keyLog, log }: Pick<
+  { config, dataFolder, keyLog, log, onNewRoot }: Pick<
     StartOptions,
-    "config" | "dataFolder" | "log" | "keyLog"
+    "config" | "dataFolder" | "log" | "keyLog" | "onNewRoot"
   >,
   crypto: Crypto,
   file: SnapshotFile,
@@ -37,6 +38,7 @@ export async function openControl(
     keyLog,
     now: Date.now,
     onWarning: (what) => log.event("warn", "warning", { what }),
+    onNewRoot: (storageKey) => onNewRoot?.(join(dataFolder, storageKey)),
     onProgress: (done, total) => {
       const what = `building ${count(total)} sites: ${count(done)} …`;
       log.event("info", "progress", { what });

@@ -49,6 +49,8 @@ export interface StartOptions {
   /** By the names that handlers give; "welcome" is there anyway. */
   readonly apps?: Readonly<Record<string, App>>;
   readonly log: Log;
+  /** The local CA has come to issue under another root while it serves: path of its certificate. */
+  readonly onNewRoot?: (path: string) => void;
   readonly keyLog?: (line: string) => void;
   /** Where that writes to: each worker opens the file for itself. */
   readonly keyLogPath?: string | undefined;

@@ -33,6 +33,14 @@ export async function run(args: RunArguments): Promise<void> {
   // From now on: who finds this process by its data folder may send it at any time.
   let reloader: Reloader | undefined;
   let serving: Running | undefined;
+  const trustCommand = () =>
+    `${programName(serving?.runtime.name ?? "node", process.argv[1])} trust --data ${data.path}`;
+  // It may ask for a password and take its time: nobody waits for it.
+  const offerTrust = (command: string) => {
+    if (process.stdout.isTTY && usesLocalCa(config)) {
+      void installTrust({ data: data.path }, command, write);
+    }
+  };
   process.on("SIGHUP", () => void reloader?.reload());
   process.on("SIGUSR2", () => void (serving && replaceWorkers(serving, log)));
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
@@ -44,6 +52,11 @@ export async function run(args: RunArguments): Promise<void> {
     log,
     takeover: args.takeover,
     workers: workersOf(args, config),
+    onNewRoot: (root) => {
+      const command = trustCommand();
+      log.event("warn", "new_root", { root, what: aboutNewRoot(command) });
+      offerTrust(command);
+    },
     ...(keyLog && { keyLog: keyLog.line, keyLogPath: resolve(args.keyLog!) }),
   });
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
@@ -69,10 +82,7 @@ export async function run(args: RunArguments): Promise<void> {
     log,
   });
   if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
-  if (process.stdout.isTTY && usesLocalCa(config)) {
-    // It may ask for a password and take its time: nobody waits for it.
-    void installTrust({ data: data.path }, `${program} trust --data ${data.path}`, write);
-  }
+  offerTrust(trustCommand());
 
   await signal;
   log.event("info", "stopping", { live: running.counters.live });
@@ -125,6 +135,12 @@ function ports(
     https: { addresses, ports: https, option: "--https-port" },
     http: config.redirects ? { addresses, ports: http, option: "--http-port" } : undefined,
   };
+}
+
+/** acme §12.4. */
+function aboutNewRoot(command: string): string {
+  return "the local CA issues under a new root from now on. Who trusts the one before accepts it as long as that one " +
+    `is valid; have this machine trust the new one with: ${command}`;
 }
 
 /** acme §12.6. */

@@ -41,6 +41,8 @@ export interface ControlPlaneParts {
   readonly monotonicMs?: () => number;
   /** What the operator should hear while it serves, a sentence. */
   readonly onWarning?: (what: string) => void;
+  /** While it serves the local CA has come to issue under another root: where its certificate lies in storage. */
+  readonly onNewRoot?: (storageKey: string) => void;
   /** Sites that a first start has built, of how many: once a second. */
   readonly onProgress?: (done: number, total: number) => void;
   /** A later snapshot could not be built: the last one goes on serving. */
@@ -83,6 +85,8 @@ export class ControlPlane {
   #snapshot: Snapshot | undefined;
   #built: BuiltSnapshot | undefined;
   #rootKey = "";
+  /** The last one that was told of. */
+  #toldRootKey = "";
   /** What the chains of all sites lead to; while it is another than the local CA's they are obtained anew. */
   #authorities = "";
   #warnings: readonly string[];
@@ -149,6 +153,7 @@ export class ControlPlane {
   /** Looks after what is due, once a minute from now on. */
   keepFresh(onSnapshot: (snapshot: Snapshot) => void): void {
     this.#onSnapshot = onSnapshot;
+    this.#toldRootKey = this.rootKey;
     onSnapshot(this.snapshot); // it may have changed since it was asked for
     this.#timer = setInterval(() => this.#ticking = this.#tick(), TICK_MS);
     this.#timer.unref();
@@ -374,6 +379,11 @@ export class ControlPlane {
 
   #tell(): void {
     this.#tellNews();
+    const { rootKey } = this;
+    if (this.#toldRootKey !== "" && rootKey !== this.#toldRootKey) {
+      this.#parts.onNewRoot?.(rootKey);
+    }
+    this.#toldRootKey = rootKey;
     this.#onSnapshot(this.snapshot);
   }
 

@@ -244,13 +244,19 @@ test("acme 12.2: an intermediate that is due is renewed, and all leaves with it,
   plane.stop();
 });
 
-test("acme 12.4: a root that is due gets a successor, and its path is told anew", async () => {
-  const { plane, after } = await underClock();
+test("acme 12.4: a root that is due gets a successor, which is told of once, with its path", async () => {
+  const told: string[] = [];
+  const { plane, after } = await underClock({
+    onNewRoot: (storageKey) => void told.push(storageKey),
+  });
   const { rootPem } = plane.localCa;
   const { storageKey } = plane.localCa.root;
   const last = await after(2900 * 24);
   expect(plane.localCa.rootPem).not.toBe(rootPem);
   expect(plane.localCa.root.storageKey).not.toBe(storageKey);
+  expect(told).toEqual([plane.localCa.root.storageKey]);
+  await after(24);
+  expect(told).toHaveLength(1);
   expect(leaf(last, "localhost").chain).toHaveLength(3);
   plane.stop();
 });
