@@ -83,12 +83,12 @@ describe("without a supervisor that answers", () => {
     expect(await Promise.all(waiting)).toEqual([false, undefined]);
     expect(await uplink.onDemand("b.example", "::1")).toBe(false);
     expect(await uplink.challenge("http-01", "token")).toBeUndefined();
-    uplink.log(false).event("warn", "alone", {});
+    uplink.log({ debug: false, names: false }).event("warn", "alone", {});
     expect(said).toEqual(["alone"]);
   });
 
   test("design 2: one that hangs is asked no more once enough piles up, and events are let go", async () => {
-    const log = uplink.log(false);
+    const log = uplink.log({ debug: false, names: false });
     let events = 0;
     while (!channel.isCrowded && events < 50_000) {
       log.event("warn", `event ${events++}`, { what: "x".repeat(10_000) });
@@ -105,7 +105,7 @@ describe("without a supervisor that answers", () => {
   test("Of one event only so many a second go up", async () => {
     let bytes = 0;
     sockets[0]!.on("data", (part: Uint8Array) => bytes += part.length).resume();
-    const log = uplink.log(false);
+    const log = uplink.log({ debug: false, names: false });
     for (let i = 0; i < 10_000; i++) log.event("warn", "the same", {});
     await channel.flushed();
     await new Promise((resolve) => setTimeout(resolve, 100));
