@@ -182,7 +182,7 @@ export const logLevels = ["debug", "info", "warn", "error"] as const;
 
 const workers = () => {
   const accepted = `a number from 1 to ${MAX_WORKERS} without quotes, or "auto"`;
-  const number = z.int().check(z.minimum(1), z.maximum(MAX_WORKERS));
+  const number = z.int().check(z.minimum(1, accepted), z.maximum(MAX_WORKERS, accepted));
   return z.optional(z.union([number, z.literal("auto")], accepted));
 };
 
