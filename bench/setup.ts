@@ -2,9 +2,11 @@
  * What the servers of a run have in common: names, certificates, the page, and what is known of each.
  * @module
  */
+import { rmSync } from "node:fs";
 import { mkdtemp, rm, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 import { testCertificate, testRoot } from "../test/support/certificates.ts";
 import type { PeerName, RuntimeName } from "./options.ts";
@@ -58,6 +60,8 @@ export interface CertificateFiles {
 
 export async function makeSetup(): Promise<Setup> {
   const folder = await mkdtemp(join(tmpdir(), "sotto-bench-"));
+  // Also where the run is stopped half-way.
+  process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
   const files = async (name: string, kind: "p256" | "rsa", host: string) => {
     const certificate = await testCertificate({ kind, names: [host] });
     const cert = join(folder, `${name}cert.pem`);
