@@ -177,10 +177,17 @@ export function handshakeTable(results: readonly HandshakeResult[]): string {
       }),
     ]),
   );
-  const figures = handshakeFigures(results).filter(({ id, unit }) =>
-    unit === "ratio" && (!id.endsWith("÷ plain") || id.includes(": sotto ÷"))
-  );
+  const figures = handshakeFigures(results).filter(isWorthALine);
   return `${costs}\n\n${figureTable("ratio", figures)}`;
+}
+
+/** All are in `--json`; a table is to be read. */
+function isWorthALine({ id, unit }: Figure): boolean {
+  if (unit !== "ratio") return false;
+  if (conditionOn(id) !== undefined) return true;
+  if (id.includes("own client") || id.includes("Go, 4 keys")) return false;
+  if (id.endsWith("÷ plain")) return id.includes(": sotto ÷");
+  return !id.includes("÷ plain ") || id.includes("ECH accepted none");
 }
 
 /** With the conditions that are about them. */
