@@ -9,6 +9,7 @@ import type { SiteOptions } from "../config/config.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { SiteClientAuth } from "../snapshot/client-auth.ts";
 import { credentialFromPem, orderCredentials, SiteCredential } from "../snapshot/credential.ts";
+import { localId } from "../snapshot/site-bytes.ts";
 import type { ReadFiles, Site, SiteOrigin } from "../snapshot/snapshot.ts";
 import type { ClientAuth, SiteConfig } from "../tls/config.ts";
 import { X509Error } from "../x509/error.ts";
@@ -184,10 +185,6 @@ async function localCredential(
 ): Promise<SiteCredential> {
   const { certificatePem, keyPem } = await localCa.obtain(names);
   return credentialFromPem(crypto, { id: localId(names), certificatePem, keyPem, share });
-}
-
-function localId(names: readonly string[]): string {
-  return `local:${names[0]}`;
 }
 
 function credentialsOf({ tls }: Site): SiteCredential[] {

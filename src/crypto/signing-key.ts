@@ -35,10 +35,14 @@ export function signingKey(primitives: SignaturePrimitives, pem: string): Signin
   const algorithm = ALGORITHM_OF[schemes[0]!];
   const { signer, verify } = primitives[algorithm];
   const sign = signer(key.object);
-  const publicKey = createPublicKey(key.object);
+  let publicKey: KeyObject | undefined;
+  // Made when it is asked for: of very many keys most are only signed with.
+  const itsPublicKey = (): KeyObject => publicKey ??= createPublicKey(key.object);
   return {
     schemes,
-    spki: spkiOf(publicKey, key.pss),
+    get spki() {
+      return spkiOf(itsPublicKey(), key.pss);
+    },
     slow: algorithm === "rsa",
     sign(scheme, content) {
       if (!schemes.includes(scheme)) {
@@ -46,7 +50,7 @@ export function signingKey(primitives: SignaturePrimitives, pem: string): Signin
       }
       const signature = sign(scheme, content);
       // RFC 9846 §C.3: a fault during the CRT computation would give the key away.
-      if (algorithm === "rsa" && !verify(publicKey, scheme, content, signature)) {
+      if (algorithm === "rsa" && !verify(itsPublicKey(), scheme, content, signature)) {
         throw new Error("RSA signature does not verify");
       }
       return signature;

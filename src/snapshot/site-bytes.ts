@@ -71,8 +71,13 @@ export function decodeSite(bytes: Uint8Array): SiteRecord {
 function encodeCredential(w: ByteWriter, one: CredentialRecord, siteNames: readonly string[]) {
   const hasItsNames = one.names.length === siteNames.length &&
     one.names.every((name, i) => name === siteNames[i]);
-  w.u8((hasItsNames ? 1 : 0) | (one.origin === "operator" ? 2 : 0));
-  w.text(one.id);
+  const hasLocalId = one.id === localId(siteNames);
+  const isPkcs8 = one.key.label === PRIVATE_KEY;
+  w.u8(
+    (hasItsNames ? Flag.itsNames : 0) | (one.origin === "operator" ? Flag.operator : 0) |
+      (hasLocalId ? Flag.localId : 0) | (isPkcs8 ? Flag.pkcs8 : 0),
+  );
+  if (!hasLocalId) w.text(one.id);
   if (!hasItsNames) w.texts(one.names);
   w.f64(one.notBeforeMs);
   w.f64(one.notAfterMs);
@@ -81,22 +86,32 @@ function encodeCredential(w: ByteWriter, one: CredentialRecord, siteNames: reado
   w.bytes(one.leaf);
   w.u16(one.above.length);
   for (const number of one.above) w.u32(number);
-  w.text(one.key.label);
+  if (!isPkcs8) w.text(one.key.label);
   w.bytes(one.key.der);
 }
 
 function decodeCredential(r: ByteReader, siteNames: readonly string[]): CredentialRecord {
   const flags = r.u8();
-  const id = r.text();
-  const names = (flags & 1) === 0 ? r.texts() : siteNames;
-  const origin = (flags & 2) === 0 ? "managed" : "operator";
+  const id = (flags & Flag.localId) === 0 ? r.text() : localId(siteNames);
+  const names = (flags & Flag.itsNames) === 0 ? r.texts() : siteNames;
+  const origin = (flags & Flag.operator) === 0 ? "managed" : "operator";
   const notBeforeMs = r.f64();
   const notAfterMs = r.f64();
   const schemes = r.numbers();
   const leaf = r.bytes();
   const above = r.numbers();
-  const key = { label: r.text(), der: r.bytes() };
+  const label = (flags & Flag.pkcs8) === 0 ? r.text() : PRIVATE_KEY;
+  const key = { label, der: r.bytes() };
   return { id, names, origin, notBeforeMs, notAfterMs, schemes, leaf, above, key };
+}
+
+/** What most of them are, said in a bit. */
+const Flag = { itsNames: 1, operator: 2, localId: 4, pkcs8: 8 } as const;
+const PRIVATE_KEY = "PRIVATE KEY";
+
+/** What a credential of the local CA is called. */
+export function localId(names: readonly string[]): string {
+  return `local:${names[0]}`;
 }
 
 /** The key as it is kept: its PEM without the armour. */

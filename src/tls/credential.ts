@@ -85,7 +85,7 @@ export class ServerCredential implements CredentialParts {
     const key = messageKey(NO_COMPRESSION, ocsp, scts);
     let message = this.#messages.get(key);
     if (message === undefined) {
-      const w = new Writer(4096);
+      const w = SCRATCH.reset();
       encodeCertificate(w, {
         chain: this.chain,
         ocspResponse: ocsp ? this.ocspResponse : undefined,
@@ -115,5 +115,7 @@ function messageKey(algorithm: number, ocsp: boolean, scts: boolean): number {
 }
 
 const HEADER_LENGTH = 4;
+/** A message is copied out before another one is written. */
+const SCRATCH = new Writer(4096);
 /** No CertificateCompressionAlgorithm has this number (RFC 8879 §7.3 reserves it). */
 const NO_COMPRESSION = 0;
