@@ -10,6 +10,7 @@ export const BENCHES = [
   "record",
   "idle",
   "forward",
+  "certificates",
   "soak",
   "core",
   "crypto",
@@ -51,6 +52,8 @@ export interface BenchOptions {
   /** Of a soak, in all. */
   readonly handshakes: number;
   readonly minutes: number;
+  /** How many certificates; undefined: 1, 1,000, 10,000 and 100,000. */
+  readonly counts: readonly number[] | undefined;
   /** Only rows whose id contains one of these; empty: all. */
   readonly rows: readonly string[];
   /** Go where it is installed. */
@@ -89,6 +92,7 @@ beside the runtimes' own servers, on real sockets:
   record      CPU of the server per GB, down and up
   idle        memory of the server per idle connection
   forward     CPU of \`forward\` on Bun, beside haproxy; wants nginx, haproxy, h2load and curl
+  certificates  very many: start, memory and CPU per handshake
   soak        all kinds of connections and faults; fails unless each is accounted for and memory stays flat
 
 on the runtime that runs the bench, in one process:
@@ -112,6 +116,7 @@ of results that are there:
   --megabytes N        of each load (record 128)
   --handshakes N       of a soak on each runtime (default 100000)
   --minutes N          that they are spread over (default 10)
+  --counts N,…         of certificates (default 1,1000,10000,100000)
   --rows WORDS         only the rows whose names contain one of these words, by comma
   --client go|own      load client (default: go where it is installed)
   --program FILE       another edge.ts than the one of this folder
@@ -148,6 +153,7 @@ const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
   record: { rounds: 12 },
   idle: { rounds: 3, connections: 5000, warmUp: 1500 },
   forward: { rounds: 30 },
+  certificates: { rounds: 12 },
   soak: {},
   core: {},
   crypto: { rounds: 1 },
@@ -163,6 +169,7 @@ const BRIEF: Record<BenchName, Partial<Numbers>> = {
   record: { rounds: 6, megabytes: 64 },
   idle: { rounds: 1, connections: 1000, warmUp: 500 },
   forward: { rounds: 2 },
+  certificates: { rounds: 2, connections: 60 },
   soak: { handshakes: 3000, minutes: 0.5 },
   core: { rounds: 3, connections: 100 },
   crypto: {},
@@ -170,6 +177,8 @@ const BRIEF: Record<BenchName, Partial<Numbers>> = {
   seal: { rounds: 3 },
   trie: { rounds: 2 },
 };
+
+const BRIEF_COUNTS = [1000];
 
 /** For all rounds of one bench, so that a slow machine gets an answer too. */
 const BRIEF_ROUND_SECONDS = 60;
@@ -206,6 +215,9 @@ export function parseOptions(args: readonly string[]): CommandLine {
       : list(values.peers).map((name) => oneOf("peers", PEERS, name)),
     concurrency: count("concurrency", values.concurrency) ?? 1,
     roundSeconds: isBrief ? BRIEF_ROUND_SECONDS : undefined,
+    counts: values.counts === undefined
+      ? isBrief ? BRIEF_COUNTS : undefined
+      : list(values.counts).map((text) => count("counts", text)!),
     rows: list(values.rows),
     client: values.client === undefined
       ? undefined
@@ -246,6 +258,7 @@ function parse(args: readonly string[]) {
         megabytes: { type: "string" },
         handshakes: { type: "string" },
         minutes: { type: "string" },
+        counts: { type: "string" },
         rows: { type: "string" },
         client: { type: "string" },
         program: { type: "string" },

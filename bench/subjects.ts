@@ -2,6 +2,7 @@
  * What each bench runs, and what it says in the end.
  * @module
  */
+import { certificatesTable, measureCertificates } from "./certificates.ts";
 import type { Clients } from "./client.ts";
 import { measureCore } from "./core.ts";
 import * as crypto from "./crypto.bench.ts";
@@ -164,6 +165,16 @@ export const SUBJECTS: Record<BenchName, Run> = {
     }
     const results = await measureForward(options, await world.setup, world.say, world.note);
     return { figures: forwardFigures(results), text: forwardTable(results) };
+  },
+
+  async certificates(world, options) {
+    const outcome = { figures: [] as Figure[], text: "" };
+    for (const runtime of runtimesOf(options)) {
+      const { results, figures } = await measureCertificates(runtime, options, world.say);
+      outcome.figures.push(...figures);
+      outcome.text += `${certificatesTable(results)}\n\n`;
+    }
+    return { ...outcome, text: outcome.text.trimEnd() };
   },
 
   async soak(world, options) {
