@@ -6,6 +6,7 @@
  * @module
  */
 import { readFileSync } from "node:fs";
+import net from "node:net";
 import process from "node:process";
 import { plainAddress } from "./address.ts";
 import { HttpHop } from "./http-hop.ts";
@@ -19,9 +20,11 @@ import type {
   Socket,
   SocketEvents,
 } from "./runtime.ts";
+import { timedOut } from "./timed-out.ts";
+
+const bun = (globalThis as unknown as { Bun?: Bun }).Bun;
 
 export function bunRuntime(): Runtime {
-  const bun = (globalThis as unknown as { Bun?: Bun }).Bun;
   if (bun === undefined) throw new TypeError("Cannot use the Bun runtime outside of Bun");
   return new BunRuntime(bun);
 }
@@ -71,7 +74,15 @@ class BunRuntime implements Runtime {
     };
   }
 
-  async connect(target: ConnectTarget, events: SocketEvents): Promise<Socket> {
+  async connect(
+    target: ConnectTarget,
+    events: SocketEvents,
+    timeoutMs?: number,
+  ): Promise<Socket> {
+    // A path is connected to at once or not at all.
+    if (timeoutMs !== undefined && "port" in target) {
+      return await connectWithin(target, events, timeoutMs);
+    }
     const handle = await this.#bun.connect<BunSocket>({
       ...("path" in target
         ? { unix: target.path }
@@ -90,10 +101,6 @@ class BunRuntime implements Runtime {
     return handle.data;
   }
 
-  nudgeCollector(): void {
-    this.#bun.gc(false);
-  }
-
   serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>> {
     return HttpHop.start(this, answer, (fetch) => {
       const server = this.#bun.serve({
@@ -106,6 +113,37 @@ class BunRuntime implements Runtime {
       return { port: server.port, stop: () => server.stop(true) };
     });
   }
+}
+
+/**
+ * An attempt of Bun.connect cannot be given up, one of node:net can. Once connected, its socket is Bun's own kind: it is
+ * taken over, and node:net hears no more of it.
+ */
+function connectWithin(
+  { hostname, port }: { readonly hostname: string; readonly port: number },
+  events: SocketEvents,
+  timeoutMs: number,
+): Promise<Socket> {
+  return new Promise((resolve, reject) => {
+    const connecting = net.connect({ host: hostname, port, allowHalfOpen: true });
+    const timer = setTimeout(() => {
+      connecting.destroy();
+      reject(timedOut());
+    }, timeoutMs);
+    connecting.once("error", (error) => {
+      clearTimeout(timer);
+      reject(error);
+    });
+    connecting.once("connect", () => {
+      clearTimeout(timer);
+      const handle = (connecting as unknown as { readonly _handle: BunHandle<BunSocket> })._handle;
+      const socket = new BunSocket(handle);
+      socket.events = events;
+      handle.reload({ socket: { ...HANDLERS, open() {} } });
+      handle.data = socket;
+      resolve(socket);
+    });
+  });
 }
 
 /** Descriptors kept free for files, upstreams and the collector's delay. */
@@ -144,7 +182,9 @@ class BunSocket implements Socket {
   write(bytes: Uint8Array, start: number, end: number): number {
     if (start === end) return 0;
     const taken = this.#handle.write(bytes, start, end - start);
-    return taken < 0 ? 0 : taken;
+    if (taken <= 0) return 0;
+    moved(taken);
+    return taken;
   }
   pause(): void {
     this.#handle.pause();
@@ -163,9 +203,24 @@ class BunSocket implements Socket {
   }
 }
 
+/**
+ * Ciphers and sockets hand out fresh buffers, whose size Bun's collector notices late: it is told to look every so many
+ * bytes, for young garbage only. More often costs more than it saves; less often is memory that no cache holds.
+ */
+const NUDGE_BYTES = 16 * 1024 * 1024;
+let sinceNudge = 0;
+
+function moved(bytes: number): void {
+  sinceNudge += bytes;
+  if (sinceNudge < NUDGE_BYTES) return;
+  sinceNudge = 0;
+  bun!.gc(false);
+}
+
 const HANDLERS = {
   binaryType: "uint8array",
   data(handle: BunHandle<BunSocket>, bytes: Uint8Array) {
+    moved(bytes.length);
     handle.data.events?.data(bytes);
   },
   drain(handle: BunHandle<BunSocket>) {
@@ -231,6 +286,7 @@ interface BunHandlers<Data> {
 interface BunHandle<Data> {
   data: Data;
   readonly fd: number;
+  reload(options: { socket: BunHandlers<Data> }): void;
   readonly remoteAddress: string | undefined;
   readonly remotePort: number | undefined;
   readonly localAddress: string | undefined;

@@ -18,6 +18,7 @@ import type {
   Socket,
   SocketEvents,
 } from "./runtime.ts";
+import { timedOut } from "./timed-out.ts";
 
 export function denoRuntime(): Runtime {
   const deno = (globalThis as unknown as { Deno?: Deno }).Deno;
@@ -66,20 +67,30 @@ class DenoRuntime implements Runtime {
     };
   }
 
-  async connect(target: ConnectTarget, events: SocketEvents): Promise<Socket> {
+  async connect(
+    target: ConnectTarget,
+    events: SocketEvents,
+    timeoutMs?: number,
+  ): Promise<Socket> {
+    const ending = timeoutMs === undefined ? undefined : new AbortController();
+    const timer = ending && setTimeout(() => ending.abort(), timeoutMs);
     try {
       const conn = "path" in target
         ? await this.#deno.connect({ transport: "unix", path: target.path })
-        : await this.#deno.connect({ hostname: target.hostname, port: target.port });
+        : await this.#deno.connect({
+          hostname: target.hostname,
+          port: target.port,
+          ...(ending && { signal: ending.signal }),
+        });
       const socket = new DenoSocket(conn);
       socket.start(events);
       return socket;
     } catch (error) {
-      throw withCode(error);
+      throw ending?.signal.aborted === true ? timedOut() : withCode(error);
+    } finally {
+      clearTimeout(timer);
     }
   }
-
-  nudgeCollector(): void {}
 
   serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>> {
     return HttpHop.start(this, answer, (fetch) => {
@@ -309,7 +320,9 @@ interface Deno {
   readonly listenDatagram?: unknown;
   listen(options: { hostname: string; port: number; reusePort?: boolean }): DenoListener;
   connect(
-    options: { hostname: string; port: number } | { transport: "unix"; path: string },
+    options:
+      | { hostname: string; port: number; signal?: AbortSignal }
+      | { transport: "unix"; path: string },
   ): Promise<DenoConn>;
   serve(
     options: { hostname: string; port: number; onListen(): void },

@@ -18,6 +18,7 @@ import type {
   Socket,
   SocketEvents,
 } from "./runtime.ts";
+import { timedOut } from "./timed-out.ts";
 
 export function nodeRuntime(): Runtime {
   return new NodeRuntime();
@@ -62,7 +63,11 @@ class NodeRuntime implements Runtime {
     };
   }
 
-  async connect(target: ConnectTarget, events: SocketEvents): Promise<Socket> {
+  async connect(
+    target: ConnectTarget,
+    events: SocketEvents,
+    timeoutMs?: number,
+  ): Promise<Socket> {
     const handle = net.connect(
       "path" in target ? { path: target.path, allowHalfOpen: true } : {
         host: target.hostname,
@@ -72,17 +77,17 @@ class NodeRuntime implements Runtime {
         ...(target.localAddress === undefined ? {} : { localAddress: target.localAddress }),
       },
     );
+    let timer: ReturnType<typeof setTimeout> | undefined;
     await new Promise<void>((resolve, reject) => {
       handle.once("connect", resolve);
       handle.once("error", reject);
-    });
+      if (timeoutMs !== undefined) timer = setTimeout(() => handle.destroy(timedOut()), timeoutMs);
+    }).finally(() => clearTimeout(timer));
     handle.removeAllListeners("error");
     const socket = new NodeSocket(handle);
     watch(handle, socket, events);
     return socket;
   }
-
-  nudgeCollector(): void {}
 
   serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>> {
     return Promise.resolve(new NodeHttpServer(answer));

@@ -14,11 +14,11 @@ export interface Runtime {
   /** @throws {Error} with `code` EADDRINUSE, EACCES or EADDRNOTAVAIL, whatever the runtime calls it. */
   listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener>;
 
-  /** Opens a connection. Rejects with the runtime's error, `code` set. */
-  connect(target: ConnectTarget, events: SocketEvents): Promise<Socket>;
-
-  /** Asks for a young collection after bulk work (hot-path §5); nothing where the runtime has no such thing. */
-  nudgeCollector(): void;
+  /**
+   * Opens a connection. Rejects with the runtime's error, `code` set; with ETIMEDOUT if there is none within `timeoutMs`,
+   * and then the attempt is over and its descriptor free. Default: as long as the kernel tries.
+   */
+  connect(target: ConnectTarget, events: SocketEvents, timeoutMs?: number): Promise<Socket>;
 
   /**
    * Starts the runtime's own HTTP/1.1 server for streams that are already decrypted. `answer` sees each request

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { chooseUpstream, Upstream, upstreamName } from "../../src/edge/upstreams/upstream.ts";
 import { DEFAULT_UPSTREAM_LIMITS } from "../../src/edge/upstreams/limits.ts";
 import { thisRuntime } from "../../src/runtime/detect.ts";
+import { timedOut } from "../../src/runtime/timed-out.ts";
 import { turn, until } from "./edge-kit.ts";
 import { refusingAddress, TestUpstream, testUpstreams } from "./forward-kit.ts";
 
@@ -82,7 +83,6 @@ describe("checks", () => {
     const { upstreams, clock } = await testUpstreams({
       runtime: {
         connect: (target, events) => (connects++, real.connect(target, events)),
-        nudgeCollector() {},
       },
     });
     upstreams.keep([{ upstreams: [address] }]);
@@ -104,7 +104,7 @@ describe("checks", () => {
   it("that take too long have failed, and do not pile up", async () => {
     let connects = 0;
     const { upstreams, clock, log } = await testUpstreams({
-      runtime: { connect: () => (connects++, new Promise(() => {})), nudgeCollector() {} },
+      runtime: { connect: (_target, _events, timeoutMs) => (connects++, tooLong(timeoutMs)) },
       limits: { checkTimeoutMs: 20 },
     });
     onTestFinished(() => upstreams.stop());
@@ -116,16 +116,14 @@ describe("checks", () => {
     await turn();
     expect(log).toMatchObject([{ event: "upstream failed", err: "ETIMEDOUT" }]);
   });
-
-  it("nudge the collector once every 4 MB that moved", async () => {
-    let nudges = 0;
-    const { upstreams } = await testUpstreams({
-      runtime: { connect: () => new Promise(() => {}), nudgeCollector: () => void nudges++ },
-    });
-    for (let i = 0; i < 64 * 16; i++) upstreams.moved(64 * 1024);
-    expect(nudges).toBe(16);
-  });
 });
+
+/** As a runtime says that nobody has answered. */
+async function tooLong(timeoutMs?: number): Promise<never> {
+  expect(timeoutMs).toBe(20);
+  await new Promise((resolve) => setTimeout(resolve, timeoutMs));
+  throw timedOut();
+}
 
 function reset(): void {
   for (const upstream of [a, b, c]) {

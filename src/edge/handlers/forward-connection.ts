@@ -48,7 +48,6 @@ export class ForwardConnection implements HandlerConnection {
 
   data(bytes: Uint8Array, start: number, end: number): void {
     if (this.#gone) return;
-    this.#handler.upstreams.moved(end - start);
     let at = start;
     const socket = this.#side?.socket;
     if (socket !== undefined && this.#toUpstream === undefined) {
@@ -98,7 +97,6 @@ export class ForwardConnection implements HandlerConnection {
       this.#answered = this.#committed = true;
       this.#handler.upstreams.worked(this.#side!.upstream);
     }
-    this.#handler.upstreams.moved(bytes.length);
     if (this.#toClient === undefined) return this.#seal(bytes);
     // It was already being read when it was paused.
     const all = new Uint8Array(this.#toClient.length + bytes.length);

@@ -10,7 +10,7 @@ import { DEFAULT_UPSTREAM_LIMITS, type UpstreamLimits } from "./limits.ts";
 import { Upstream, upstreamName } from "./upstream.ts";
 
 export interface UpstreamsParts {
-  readonly runtime: Pick<Runtime, "connect" | "nudgeCollector">;
+  readonly runtime: Pick<Runtime, "connect">;
   readonly clock: Clock;
   readonly log: Log;
   readonly limits?: Partial<UpstreamLimits>;
@@ -29,7 +29,6 @@ export class Upstreams {
   readonly #runtime: UpstreamsParts["runtime"];
   readonly #byName = new Map<string, Upstream>();
   readonly #checks = new Map<string, { readonly everyMs: number; readonly stop: () => void }>();
-  #bulkBytes = 0;
 
   constructor({ runtime, clock, log, limits }: UpstreamsParts) {
     this.#runtime = runtime;
@@ -69,27 +68,13 @@ export class Upstreams {
     for (const name of this.#checks.keys()) this.#stopCheck(name);
   }
 
-  /** A connection within `timeoutMs`; one that comes later is ended. @throws {Error} with `code` */
+  /** A connection within `timeoutMs`. @throws {Error} with `code` */
   connect(
     upstream: Upstream,
     events: SocketEvents,
     timeoutMs: number = this.limits.connectTimeoutMs,
   ): Promise<Socket> {
-    return new Promise((resolve, reject) => {
-      let late = false;
-      const timer = setTimeout(() => {
-        late = true;
-        reject(Object.assign(new Error("connecting took too long"), { code: "ETIMEDOUT" }));
-      }, timeoutMs);
-      this.#runtime.connect(upstream.address, events).then((socket) => {
-        clearTimeout(timer);
-        if (late) socket.terminate();
-        else resolve(socket);
-      }, (error: unknown) => {
-        clearTimeout(timer);
-        reject(error as Error);
-      });
-    });
+    return this.#runtime.connect(upstream.address, events, timeoutMs);
   }
 
   failed(upstream: Upstream, error: unknown): void {
@@ -103,14 +88,6 @@ export class Upstreams {
 
   worked(upstream: Upstream): void {
     if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
-  }
-
-  /** So many bytes went through: every few megabytes their garbage is collected while it is young. */
-  moved(bytes: number): void {
-    this.#bulkBytes += bytes;
-    if (this.#bulkBytes < NUDGE_BYTES) return;
-    this.#bulkBytes = 0;
-    this.#runtime.nudgeCollector();
   }
 
   #startCheck(upstream: Upstream, everyMs: number): void {
@@ -143,8 +120,6 @@ function codeOf(error: unknown): string {
   const { code, name } = error as { code?: unknown; name?: unknown };
   return String(code ?? name);
 }
-
-const NUDGE_BYTES = 4 * 1024 * 1024;
 
 const NO_EVENTS: SocketEvents = {
   data() {},
