@@ -119,6 +119,19 @@ export interface Aead {
     at: number,
   ): number;
 
+  /**
+   * Absent, or `seal` of `content` ‖ `rest` for the price of less copying where `content` is long. `rest` may be the
+   * very bytes where it goes in `out`; `content` must not overlap.
+   */
+  sealJoined?(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    content: Uint8Array,
+    rest: Uint8Array,
+    out: Uint8Array,
+    at: number,
+  ): number;
+
   /** Decrypts ciphertext ‖ tag; undefined if it does not verify. The view is valid until the provider's next call. */
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined;
 }

@@ -1,8 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
+import type { Aead } from "../../src/crypto/crypto.ts";
 import { DEFAULT_LIMITS } from "../../src/tls/limits.ts";
 import { RecordReader } from "../../src/tls/record-reader.ts";
 import { Flight, recordNonce, RecordWriter } from "../../src/tls/record.ts";
+import { testCrypto } from "../support/server-config.ts";
 import { feed, plain, Recorder, sealed, testAead, testIv, zeros } from "./record-kit.ts";
 
 const ALERT = 21;
@@ -50,6 +52,31 @@ function heard(stream: Uint8Array): Uint8Array[] {
 
 const counting = (length: number) => zeros(length).map((_, i) => i % 251);
 const joined = (parts: Uint8Array[]) => Uint8Array.from(Buffer.concat(parts));
+
+test("long content is sealed apart from what follows it, to the same records", () => {
+  const aead = testCrypto.aead("aes-128-gcm", counting(16));
+  const { sealJoined } = aead;
+  const lengthsJoined: number[] = [];
+  const inTwo: Aead = {
+    seal: aead.seal.bind(aead),
+    open: aead.open.bind(aead),
+    sealJoined(nonce, aad, content, rest, out, at) {
+      lengthsJoined.push(content.length);
+      return sealJoined!.call(aead, nonce, aad, content, rest, out, at);
+    },
+  };
+  const inOne: Aead = { seal: inTwo.seal, open: inTwo.open };
+  const [two, one] = [inTwo, inOne].map((aead) => {
+    const writer = new RecordWriter();
+    writer.protect(aead, testIv(KEY));
+    return joined([
+      written(writer, DATA, counting(4095)),
+      written(writer, DATA, counting(40_000), 30_000),
+    ]);
+  });
+  expect(two).toEqual(one);
+  expect(lengthsJoined).toEqual(sealJoined === undefined ? [] : [16384, 16384, 7231]);
+});
 
 describe("plaintext", () => {
   test("tls13 1: a record is type, 0x0303, length, content", () => {
