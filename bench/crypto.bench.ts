@@ -1,7 +1,7 @@
 /**
  * What each primitive costs with each provider on this runtime: where the table in `src/crypto/choose.ts` comes from.
  *
- *     bun bench/crypto.bench.ts
+ *     bun bench/crypto.bench.ts [part of a primitive's name]
  *
  * Before it is timed, each case runs once, so a broken one throws. µs per operation, the best of several rounds:
  * a busy machine only ever makes things slower.
@@ -12,23 +12,31 @@ import type { KeyObject } from "node:crypto";
 import { generateKeyPairSync } from "node:crypto";
 import { chooseCrypto } from "../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../src/crypto/crypto.ts";
+import { loadWasmVariant, variants } from "../src/crypto/wasm-module.ts";
 
 export interface Row {
   readonly primitive: string;
-  /** µs per operation by provider: "native", "noble", "chosen". */
+  /** µs per operation by provider: "native", "wide", "narrow" (where the runtime runs them), "noble", "chosen". */
   readonly micros: Readonly<Record<string, number>>;
 }
 
 /** @param millis about how long each cell is measured */
-export async function run(millis = 30): Promise<Row[]> {
+export async function run(millis = 30, part = ""): Promise<Row[]> {
   const keys = signingKeys();
   const providers = {
     native: casesOf(chooseCrypto({ force: "native" }), keys),
+    ...Object.fromEntries(
+      variants().map((variant) => {
+        const module = loadWasmVariant(variant);
+        return [variant, casesOf(chooseCrypto({ force: "wasm", module }), keys)];
+      }),
+    ),
     noble: casesOf(chooseCrypto({ force: "noble" }), keys),
     chosen: casesOf(chooseCrypto(), keys),
   };
   const rows: Row[] = [];
   for (const primitive of Object.keys(providers.chosen)) {
+    if (!primitive.includes(part)) continue;
     const micros: Record<string, number> = {};
     for (const [name, cases] of Object.entries(providers)) {
       micros[name] = measure(cases[primitive]!, millis);
@@ -153,14 +161,18 @@ function defined<T>(value: T | undefined): T {
 }
 
 function measure(operation: () => unknown, millis: number): number {
-  operation();
+  // Compilers take their time for the large functions of WebAssembly, in the background.
   const start = performance.now();
-  let warm = 0;
-  while (performance.now() - start < millis / 2) {
+  for (let calls = 0; calls < WARM_CALLS && performance.now() - start < WARM_MILLIS; calls++) {
     operation();
-    warm++;
   }
-  const perRound = Math.max(1, Math.floor(warm / ROUNDS));
+  const from = performance.now();
+  let probed = 0;
+  while (performance.now() - from < millis / 2) {
+    operation();
+    probed++;
+  }
+  const perRound = Math.max(1, Math.floor(probed / ROUNDS));
   let best = Infinity;
   for (let round = 0; round < 2 * ROUNDS; round++) {
     const from = performance.now();
@@ -170,6 +182,8 @@ function measure(operation: () => unknown, millis: number): number {
   return best * 1000;
 }
 
+const WARM_CALLS = 1000;
+const WARM_MILLIS = 250;
 const ROUNDS = 5;
 
 export function table(rows: readonly Row[]): string {
@@ -185,4 +199,4 @@ export function table(rows: readonly Row[]): string {
   ].join("\n");
 }
 
-if (import.meta.main) console.log(table(await run()));
+if (import.meta.main) console.log(table(await run(undefined, process.argv[2])));

@@ -227,7 +227,8 @@ test("the provider can be forced, and its name says what it is made of", () => {
   expect(chooseCrypto({ force: "wasm" }).name).toBe(`native + wasm (${variant})`);
   expect(chooseCrypto().name).toBe(`native + wasm (${variant})`);
   expect(chooseCrypto({ runtime: "unheard of" }).name).toBe(`native + wasm (${variant})`);
-  expect(chooseCrypto({ module: undefined, force: "native" }).name).toMatch(/^native/);
+  expect(chooseCrypto({ module: null }).name).toMatch(/^native( \+ noble)?$/);
+  expect(() => chooseCrypto({ module: null, force: "wasm" })).toThrow(RangeError);
 });
 
 /** 0, 1, p - 1, p, p + 1 and the two points of order 8. */
