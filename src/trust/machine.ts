@@ -104,15 +104,16 @@ const MORE_FOLDERS = [
 export function runProgram(command: readonly string[], input = ""): Promise<RunResult> {
   const [program, ...args] = command;
   return new Promise((resolve) => {
-    let output = "";
+    // Told apart: which of two streams is read first is chance, and last words are on stderr.
+    const said = { stdout: "", stderr: "" };
     const child = spawn(program!, args, { stdio: ["pipe", "pipe", "pipe"], timeout: TIMEOUT_MS });
-    const hear = (chunk: Uint8Array): void => {
-      if (output.length < MAX_OUTPUT) output += new TextDecoder().decode(chunk);
+    const hear = (from: keyof typeof said) => (chunk: Uint8Array): void => {
+      if (said[from].length < MAX_OUTPUT) said[from] += new TextDecoder().decode(chunk);
     };
-    child.stdout.on("data", hear);
-    child.stderr.on("data", hear);
+    child.stdout.on("data", hear("stdout"));
+    child.stderr.on("data", hear("stderr"));
     child.on("error", (error) => resolve({ code: -1, output: error.message }));
-    child.on("close", (code) => resolve({ code: code ?? -1, output }));
+    child.on("close", (code) => resolve({ code: code ?? -1, output: said.stdout + said.stderr }));
     child.stdin.on("error", () => {}); // it may end without reading
     child.stdin.end(input);
   });
