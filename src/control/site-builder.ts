@@ -81,9 +81,9 @@ export async function renewSite(
   isDue: (credential: SiteCredential) => boolean = (one) => needsRenewal(one, nowMs),
 ): Promise<Site> {
   const credentials = await Promise.all(
-    credentialsOf(site).map((credential) =>
+    credentialsOf(site).map(async (credential) =>
       credential.origin === "managed" && isDue(credential)
-        ? localCredential(sources, site.names)
+        ? await localCredential(sources, site.names)
         : credential
     ),
   );
