@@ -16,7 +16,7 @@ import {
 import { X509Error } from "../x509/error.ts";
 import { coversHost } from "../x509/names.ts";
 import { decodePem, type PemBlock } from "../x509/pem.ts";
-import { SigningKeys } from "./signing-keys.ts";
+import { type KeyOwner, SigningKeys } from "./signing-keys.ts";
 import { keyPemOf, type PrivateKeyDer } from "./site-bytes.ts";
 
 export interface CredentialPem {
@@ -46,6 +46,8 @@ export interface SiteCredentialParts {
   /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
+  /** By what its key is known among those that are ready; default: the credential itself. */
+  readonly keyOwner?: number;
   readonly notBeforeMs: number;
   /** The first end in the chain. */
   readonly notAfterMs: number;
@@ -60,6 +62,7 @@ export class SiteCredential extends ServerCredential {
   /** The private key as it was given. For whoever keeps it, never for a log. */
   readonly key: string | PrivateKeyDer;
   readonly #keys: SigningKeys;
+  readonly #keyOwner: KeyOwner;
 
   constructor(keys: SigningKeys, parts: SiteCredentialParts) {
     const { id, chain, schemes, notAfterMs } = parts;
@@ -77,11 +80,15 @@ export class SiteCredential extends ServerCredential {
     this.origin = parts.origin;
     this.notBeforeMs = parts.notBeforeMs;
     this.key = parts.key;
+    this.#keyOwner = parts.keyOwner ?? this;
   }
 
   /** On this thread, however long it takes. */
   signHere(scheme: number, content: Uint8Array): Uint8Array {
-    return this.#keys.get(this, () => this.keyPem).sign(SCHEME_NAMES.get(scheme)!, content);
+    return this.#keys.get(this.#keyOwner, () => this.keyPem).sign(
+      SCHEME_NAMES.get(scheme)!,
+      content,
+    );
   }
 
   /** The same as PEM. */

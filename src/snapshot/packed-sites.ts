@@ -10,7 +10,7 @@ import { SiteClientAuth } from "./client-auth.ts";
 import type { CommonBlobs } from "./common-blobs.ts";
 import { SiteCredential } from "./credential.ts";
 import { Recent } from "./recent.ts";
-import { MAX_READY_KEYS, SigningKeys } from "./signing-keys.ts";
+import { SigningKeys } from "./signing-keys.ts";
 import { type CredentialRecord, decodeSite } from "./site-bytes.ts";
 import { type OriginFields, originFields, type SiteSource } from "./site-slots.ts";
 import type { HandlerSpec, HostRules, Site } from "./snapshot.ts";
@@ -62,7 +62,8 @@ export class PackedSites implements SiteSource {
   readonly #bytes: Uint8Array;
   readonly #records: DataView;
   readonly #keys: SigningKeys;
-  readonly #made = new Recent<number, Site>(MAX_READY_KEYS);
+  readonly #made = new Recent<number, Site>(MAX_MADE_SITES);
+  readonly #number = packedCount++;
 
   constructor({ crypto, bytes, records, common }: PackedParts) {
     this.common = common;
@@ -140,7 +141,12 @@ export class PackedSites implements SiteSource {
     return {
       ...common,
       names,
-      tls: { ...common.tls, credentials: credentials.map(this.#readCredential) },
+      tls: {
+        ...common.tls,
+        credentials: credentials.map((one, i) =>
+          this.#readCredential(one, this.#keyOwner(slot, i))
+        ),
+      },
       handler: typeof handler === "number"
         ? this.common.value(handler, readHandler)
         : JSON.parse(handler) as HandlerSpec,
@@ -149,11 +155,21 @@ export class PackedSites implements SiteSource {
     };
   }
 
-  readonly #readCredential = (record: CredentialRecord): SiteCredential => {
+  #readCredential(record: CredentialRecord, keyOwner: number | undefined) {
     const { leaf, above, ...rest } = record;
     const chain = [leaf, ...above.map((number) => this.common.get(number))];
-    return new SiteCredential(this.#keys, { ...rest, chain });
-  };
+    return new SiteCredential(this.#keys, {
+      ...rest,
+      chain,
+      ...(keyOwner !== undefined && { keyOwner }),
+    });
+  }
+
+  /** A key that is ready stays so when its site is let go and made again. */
+  #keyOwner(slot: number, credential: number): number | undefined {
+    if (slot >= MAX_SLOTS || credential >= MAX_CREDENTIALS) return undefined;
+    return (this.#number * MAX_SLOTS + slot) * MAX_CREDENTIALS + credential;
+  }
 
   readonly #readProfile = (blob: Uint8Array): Omit<Site, "names" | "handler"> => {
     const profile = parse(blob) as ProfileRecord;
@@ -187,6 +203,13 @@ export function* checkRecords(
     if (at % (4096 * RECORD_LENGTH) === 0) yield;
   }
 }
+
+/** Each takes 5 kB, and a hundredth of a millisecond to be made again; its key takes more of the latter. */
+const MAX_MADE_SITES = 2048;
+/** Beyond these a key is its credential's own. */
+const MAX_SLOTS = 2 ** 27;
+const MAX_CREDENTIALS = 16;
+let packedCount = 1;
 
 function readHandler(blob: Uint8Array): HandlerSpec {
   return parse(blob) as HandlerSpec;

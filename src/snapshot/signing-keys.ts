@@ -6,9 +6,12 @@
 import type { Crypto, SigningKey } from "../crypto/crypto.ts";
 import { Recent } from "./recent.ts";
 
+/** The credential, or a number that stands for it. */
+export type KeyOwner = object | number;
+
 export class SigningKeys {
   readonly #crypto: Pick<Crypto, "signingKey">;
-  readonly #ready: Recent<object, SigningKey>;
+  readonly #ready: Recent<KeyOwner, SigningKey>;
 
   /** True: credentials made from now on leave slow signatures to `SignatureRequest`. Default: false. */
   slowElsewhere = false;
@@ -29,14 +32,14 @@ export class SigningKeys {
    * @param owner whose key it is
    * @throws {TypeError} it cannot be read
    */
-  get(owner: object, pem: () => string): SigningKey {
+  get(owner: KeyOwner, pem: () => string): SigningKey {
     let key = this.#ready.get(owner);
     if (key === undefined) this.put(owner, key = this.#crypto.signingKey(pem()));
     return key;
   }
 
   /** One that is ready already. */
-  put(owner: object, key: SigningKey): void {
+  put(owner: KeyOwner, key: SigningKey): void {
     this.#ready.set(owner, key);
   }
 
@@ -45,5 +48,5 @@ export class SigningKeys {
   }
 }
 
-export const MAX_READY_KEYS = 10_000;
+const MAX_READY_KEYS = 10_000;
 const SETS = new WeakMap<Crypto, SigningKeys>();

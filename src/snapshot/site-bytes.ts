@@ -17,7 +17,7 @@ export interface SiteRecord {
   readonly credentials: readonly CredentialRecord[];
 }
 
-export interface CredentialRecord extends Omit<SiteCredentialParts, "chain" | "key"> {
+export interface CredentialRecord extends Omit<SiteCredentialParts, "chain" | "key" | "keyOwner"> {
   readonly leaf: Uint8Array;
   /** Common blobs: the certificates above it. */
   readonly above: readonly number[];

@@ -131,7 +131,8 @@ export class SiteSlots implements SiteSource {
       const number = slot >>> ROW_BITS;
       if (!fresh.has(number)) {
         fresh.add(number);
-        rows[number] = rows[number]?.slice() ?? Array.from<Site | undefined | null>({ length: ROW }).fill(null);
+        rows[number] = rows[number]?.slice() ??
+          Array.from<Site | undefined | null>({ length: ROW }).fill(null);
       }
       const wasFree = slot >= this.length || this.isFree(slot);
       if (slot < this.length && this.isServed(slot)) servedCount--;
