@@ -1,22 +1,12 @@
-import { mkdtemp, readdir, readFile, rm } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readdir, readFile } from "node:fs/promises";
 import { join } from "node:path";
-import process from "node:process";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
-import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { curl } from "../support/program.ts";
+import { CliKit, type Serving } from "./cli-kit.ts";
 
-let folder: string;
-let running: Program | undefined;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-clock-"));
-});
-afterEach(async () => {
-  running?.child.kill("SIGKILL");
-  await running?.ended;
-  await rm(folder, { recursive: true });
-});
+const cli = new CliKit("clock");
 
 const DAY_MS = 86_400_000;
 
@@ -30,9 +20,9 @@ test.each([1, -1, 400, -400])(
     await serveOnce(days * DAY_MS);
     await expectKept(keys);
     // The clock is right again: who trusted the root, or knows the ECH key, still finds what fits.
-    const last = await serveOnce(0, async (port) => {
-      const root = join(folder, "data/pki/authorities/local/root.crt");
-      const page = await curl("--cacert", root, `https://localhost:${port}/connection.json`);
+    const last = await serveOnce(0, async ({ https }) => {
+      const root = join(cli.folder, "data/pki/authorities/local/root.crt");
+      const page = await curl("--cacert", root, `https://localhost:${https}/connection.json`);
       expect(JSON.parse(page)).toMatchObject({ "Server name": "localhost" });
     });
     expect(last.ech).toEqual(first.ech);
@@ -46,23 +36,17 @@ async function expectKept(keys: ReadonlyMap<string, Buffer>): Promise<void> {
 }
 
 /** Starts, and stops it once it has served. */
-async function serveOnce(offsetMs: number, visit?: (port: string) => Promise<void>) {
-  const file = join(folder, "ready.json");
-  const ports = ["--listen", "127.0.0.1", "--https-port", "0", "--http-port", "0"];
-  running = startProgram(
-    [`${offsetMs}`, ...ports, "--data", join(folder, "data"), "--ready-file", file],
-    { cwd: folder, script: join(import.meta.dirname, "fixtures/with-clock.ts") },
-  );
-  const ready = await whenReady(running, file);
-  await visit?.(ready.https[0]!.split(":").at(-1)!);
-  process.kill(running.child.pid!, "SIGTERM");
-  expect((await running.ended).code).toBe(0);
-  return ready;
+async function serveOnce(offsetMs: number, visit?: (serving: Serving) => Promise<void>) {
+  const script = join(import.meta.dirname, "fixtures/with-clock.ts");
+  const serving = await cli.serve([], { first: [`${offsetMs}`], script });
+  await visit?.(serving);
+  expect(await serving.stop()).toBe(0);
+  return serving.ready;
 }
 
 /** What cannot be made again: the root's key, and the keys of ECH. Those of leaves come and go. */
 async function secrets(): Promise<Map<string, Buffer>> {
-  const data = join(folder, "data");
+  const data = join(cli.folder, "data");
   const found = new Map<string, Buffer>();
   for (const name of await readdir(data, { recursive: true })) {
     if (!/^pki\/.*root.*\.key$|^ech\/keys\/.*\.json$/.test(name)) continue;

@@ -1,75 +1,24 @@
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:http";
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
+import { writeFile } from "node:fs/promises";
 import type { AddressInfo } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 
-import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
+import { beforeEach, expect, onTestFinished, test } from "vitest";
 
-import type { Ready } from "../../src/cli/ready-file.ts";
-import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { type Program } from "../support/program.ts";
+import { CliKit } from "./cli-kit.ts";
 
-let folder: string;
-let programs: Program[];
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-configured-"));
-  programs = [];
-});
-afterEach(async () => {
-  for (const { child, ended } of programs) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-  await rm(folder, { recursive: true });
-});
+const cli = new CliKit("configured");
+const program = (...args: string[]) => cli.program(args);
+let served: number;
+beforeEach(() => void (served = 0));
+/** Each with keys of its own. */
+const serve = (...args: string[]) =>
+  cli.serve(["--log", "json", ...args], { data: `data-${served++}` });
 
-function program(...args: string[]): Program {
-  const started = startProgram(args, { cwd: folder });
-  programs.push(started);
-  return started;
-}
-
-interface Serving extends Program {
-  readonly ready: Ready;
-  readonly port: string;
-  readonly get: (name: string, ...more: string[]) => Promise<string>;
-}
-
-async function serve(...args: string[]): Promise<Serving> {
-  const file = join(folder, `ready-${programs.length}.json`);
-  const data = join(folder, `data-${programs.length}`);
-  const started = program(
-    "--https-port",
-    "0",
-    "--http-port",
-    "0",
-    "--listen",
-    "127.0.0.1",
-    "--log",
-    "json",
-    "--data",
-    data,
-    "--ready-file",
-    file,
-    ...args,
-  );
-  const ready = await whenReady(started, file);
-  const port = ready.https[0]!.split(":").at(-1)!;
-  const get = (name: string, ...more: string[]) =>
-    curl(
-      "--cacert",
-      ready.root,
-      "--resolve",
-      `${name}:${port}:127.0.0.1`,
-      ...more,
-      `https://${name}:${port}/`,
-    );
-  return { ...started, ready, port, get };
-}
-
-const configure = (toml: string) => writeFile(join(folder, "sotto.toml"), toml);
+const configure = (toml: string) => writeFile(join(cli.folder, "sotto.toml"), toml);
 
 /** An HTTP server that says its name. */
 async function upstream(name: string): Promise<string> {
@@ -120,7 +69,7 @@ names = ["a.localhost"]
 forward = "${await upstream("forwarded")}"
 [[site]]
 names = ["inner.localhost"]
-passthrough = "127.0.0.1:${inner.port}"
+passthrough = "127.0.0.1:${inner.https}"
 `);
   const { get, ready, stderr } = await serve();
   expect(ready.http).toEqual([]);
@@ -145,7 +94,7 @@ names = ["hidden.localhost"]
 respond = "hidden"
 require_ech = true
 `);
-  const { port } = await serve();
+  const { https: port } = await serve();
   const shown = (servername: string | undefined) =>
     new Promise<string | undefined>((resolve, reject) => {
       const options = { port: Number(port), host: "127.0.0.1", rejectUnauthorized: false };
@@ -165,7 +114,7 @@ test("SIGHUP takes the configuration anew, as a whole or not at all; connections
     `[[site]]\nnames = ["${name}"]\nrespond = "${text}"\n`;
   await configure(site("a.localhost", "one"));
   const serving = await serve();
-  const { get, port, child } = serving;
+  const { get, https: port, child } = serving;
   expect(await get("a.localhost")).toBe("one");
 
   const socket = connectTls({
@@ -219,7 +168,7 @@ test("SIGHUP takes the configuration anew, as a whole or not at all; connections
 test("reload finds who serves from the data folder, and says what is wrong by itself", async () => {
   await configure(`[[site]]\nnames = ["a.localhost"]\nrespond = "one"`);
   const serving = await serve();
-  const data = join(folder, "data-0");
+  const data = join(cli.folder, "data-0");
   await configure(`[[site]]\nnames = ["a.localhost"]\nrespond = "two"`);
   const told = await program("reload", "--data", data).ended;
   expect(told).toEqual({
@@ -236,10 +185,10 @@ test("reload finds who serves from the data folder, and says what is wrong by it
   expect(wrong.stderr).toBe(
     "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n",
   );
-  const nobody = await program("reload", "--config", "/dev/null", "--data", join(folder, "no"))
+  const nobody = await program("reload", "--config", "/dev/null", "--data", join(cli.folder, "no"))
     .ended;
   expect(nobody.code).toBe(1);
-  expect(nobody.stderr).toContain(`no sotto serves from ${join(folder, "no")}`);
+  expect(nobody.stderr).toContain(`no sotto serves from ${join(cli.folder, "no")}`);
 });
 
 test("schema prints JSON", async () => {
@@ -249,7 +198,7 @@ test("schema prints JSON", async () => {
 });
 
 test("A certificate's file that changes is shown within a minute; the test asks by SIGHUP", async () => {
-  const [certificate, key] = [join(folder, "a.crt"), join(folder, "a.key")];
+  const [certificate, key] = [join(cli.folder, "a.crt"), join(cli.folder, "a.key")];
   const renew = () =>
     execFileSync("openssl", [
       ..."req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split(" "),

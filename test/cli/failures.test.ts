@@ -1,70 +1,32 @@
 import { execFileSync } from "node:child_process";
-import {
-  chmod,
-  chown,
-  mkdir,
-  mkdtemp,
-  readdir,
-  readFile,
-  rm,
-  stat,
-  writeFile,
-} from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { curl, EDGE, type Program, startProgram, whenReady } from "../support/program.ts";
+import { curl, EDGE } from "../support/program.ts";
+import { CliKit, LOOPBACK, portsOf } from "./cli-kit.ts";
 
-let folder: string;
-let programs: Program[];
+const cli = new CliKit("failures");
 let mounts: string[];
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-failures-"));
-  programs = [];
-  mounts = [];
-});
+beforeEach(() => mounts = []);
 afterEach(async () => {
-  for (const { child, ended } of programs) {
-    child.kill("SIGKILL");
-    await ended;
-  }
+  await cli.end(); // what it has open there would keep them
   for (const mount of mounts) execFileSync("umount", [mount]);
-  await rm(folder, { recursive: true });
 });
 
-/** @param within words before the command */
-function program(args: readonly string[], within: readonly string[] = []): Program {
-  const started = startProgram(args, { cwd: folder, within });
-  programs.push(started);
-  return started;
-}
-
-const PORTS = ["--listen", "127.0.0.1", "--https-port", "0", "--http-port", "0"];
-
-/** Starts, and says what it says when it serves. */
-async function serve(data: string, within: readonly string[] = [], ports = PORTS) {
-  const file = join(folder, `ready-${programs.length}`);
-  const started = program([...ports, "--data", data, "--ready-file", file], within);
-  const ready = await whenReady(started, file);
-  const stop = async () => {
-    process.kill(started.child.pid!, "SIGTERM");
-    return (await started.ended).code;
-  };
-  return { ...started, ready, stop };
-}
+const serve = (data: string) => cli.serve([], { data });
 
 /** Starts where it cannot serve, and says what it says then. */
 async function refused(data: string, ...within: string[]): Promise<string> {
-  const ended = await program([...PORTS, "--data", data], within).ended;
+  const ended = await cli.program([...LOOPBACK, "--data", data], { within }).ended;
   expect(ended.code).toBe(1);
   return ended.stderr;
 }
 
 async function tmpfs(size: string): Promise<string> {
-  const path = join(folder, "disk");
+  const path = join(cli.folder, "disk");
   await mkdir(path);
   execFileSync("mount", ["-t", "tmpfs", "-o", `size=${size},mode=700`, "none", path]);
   mounts.push(path);
@@ -76,9 +38,9 @@ const without = (right: string) => ["setpriv", "--bounding-set", `-${right}`];
 
 describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () => {
   test("design 12: without the right to bind 443 the message names the capability", async () => {
-    const ended = await program(
-      ["--listen", "127.0.0.1", "--https-port", "443", "--data", join(folder, "data")],
-      ["unshare", "--net", ...without("net_bind_service")],
+    const ended = await cli.program(
+      ["--listen", "127.0.0.1", "--https-port", "443", "--data", join(cli.folder, "data")],
+      { within: ["unshare", "--net", ...without("net_bind_service")] },
     ).ended;
     expect(ended.code).toBe(1);
     expect(ended.stderr).toContain(
@@ -89,7 +51,7 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
   });
 
   test("policy 1.9: a data folder of somebody else's is named, before anything is bound", async () => {
-    const data = join(folder, "data");
+    const data = join(cli.folder, "data");
     await mkdir(data, { mode: 0o700 });
     await chown(data, 65534, 65534);
     expect(await refused(data, ...without("dac_override"))).toBe(
@@ -126,9 +88,8 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
     expect(await refused(data)).toContain("the disk is full");
     const kept = await contents(data);
     execFileSync("mount", ["-o", "remount,size=4m", data]);
-    const { ready, stop } = await serve(data);
-    const port = ready.https[0]!.split(":").at(-1);
-    expect(await curl("--cacert", ready.root, `https://localhost:${port}/`)).toContain("It serves");
+    const { get, stop } = await serve(data);
+    expect(await get("localhost")).toContain("It serves");
     const now = await contents(data);
     for (const [name, bytes] of kept) expect(now.get(name), name).toEqual(bytes);
     expect(await stop()).toBe(0);
@@ -136,13 +97,11 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
 
   test("A disk that fills up later ends nothing", async () => {
     const data = await tmpfs("1m");
-    const { ready, child, stop } = await serve(data);
+    const { get, child, stop } = await serve(data);
     await writeFile(join(data, "filler"), new Uint8Array(1024 * 1024)).catch(() => {});
-    const port = ready.https[0]!.split(":").at(-1);
-    const get = () => curl("--cacert", ready.root, `https://localhost:${port}/`);
-    expect(await get()).toContain("It serves");
+    expect(await get("localhost")).toContain("It serves");
     process.kill(child.pid!, "SIGHUP");
-    expect(await get()).toContain("It serves");
+    expect(await get("localhost")).toContain("It serves");
     expect(await stop()).toBe(0);
   });
 
@@ -152,14 +111,17 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
   test.runIf(isReachable)(
     "design 12: with `user` it binds 443 as root, and everything else is the user's",
     async () => {
-      await chmod(folder, 0o777);
+      await chmod(cli.folder, 0o777);
       await writeFile(
-        join(folder, "sotto.toml"),
+        join(cli.folder, "sotto.toml"),
         'user = "nobody"\n[[site]]\nnames = ["localhost"]\n',
       );
-      const data = join(folder, "data");
-      const ports = ["--listen", "127.0.0.1", "--https-port", "443", "--http-port", "80"];
-      const { ready, child, stop } = await serve(data, ["unshare", "--net"], ports);
+      const data = join(cli.folder, "data");
+      const { ready, child, stop } = await cli.serve([], {
+        data,
+        ports: portsOf("443", "80"),
+        within: ["unshare", "--net"],
+      });
       expect(ready.https).toEqual(["127.0.0.1:443"]);
       expect(ready.http).toEqual(["127.0.0.1:80"]);
       const status = await readFile(`/proc/${child.pid}/status`, "latin1");
@@ -174,8 +136,8 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
   );
 
   test("A user that there is not ends it before anything is touched", async () => {
-    await writeFile(join(folder, "sotto.toml"), 'user = "no-such-user"\n');
-    const data = join(folder, "data");
+    await writeFile(join(cli.folder, "sotto.toml"), 'user = "no-such-user"\n');
+    const data = join(cli.folder, "data");
     expect(await refused(data)).toBe(
       "sotto: Cannot become no-such-user: there is no such user. Make one with: " +
         "useradd --system no-such-user\n",

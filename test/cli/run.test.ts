@@ -1,60 +1,25 @@
 import { execFileSync } from "node:child_process";
 import { createServer } from "node:net";
-import { mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
 import { decodeEchConfigList } from "../../src/tls/wire/ech-config.ts";
-import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { curl } from "../support/program.ts";
+import { CliKit } from "./cli-kit.ts";
 
-let folder: string;
-let programs: Program[];
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-run-"));
-  programs = [];
-});
-afterEach(async () => {
-  for (const { child, ended } of programs) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-  await rm(folder, { recursive: true });
-});
-
-function program(...args: string[]): Program {
-  const started = startProgram(args, { cwd: folder });
-  programs.push(started);
-  return started;
-}
-
-async function serve(...args: string[]) {
-  const file = join(folder, `ready-${programs.length}.json`);
-  const started = program(
-    "--https-port",
-    "0",
-    "--http-port",
-    "0",
-    "--data",
-    join(folder, "data"),
-    "--ready-file",
-    file,
-    ...args,
-  );
-  const ready = await whenReady(started, file);
-  const port = (places: readonly string[]) => places[0]?.split(":").at(-1) ?? "";
-  // Not by child.kill: on Deno that hides how the program ends.
-  const kill = () => void process.kill(started.child.pid!, "SIGTERM");
-  return { ...started, kill, file, ready, https: port(ready.https), http: port(ready.http) };
-}
+const cli = new CliKit("run");
+const program = (...args: string[]) => cli.program(args);
+const ports = ["--https-port", "0", "--http-port", "0"];
+const serve = (...args: string[]) => cli.serve(args, { ports });
 
 test("Without configuration it serves the welcome page on localhost, and says so", async () => {
   const { child, kill, ready, https, http, ended, file, stdout } = await serve();
   expect(ready.pid).toBe(child.pid);
   expect(ready.https[0]).toBe(`127.0.0.1:${https}`);
-  expect(ready.root).toBe(join(folder, "data/pki/authorities/local/root.crt"));
+  expect(ready.root).toBe(join(cli.folder, "data/pki/authorities/local/root.crt"));
   expect(ready.sites).toEqual([{ names: ["localhost"], handler: "app" }]);
   expect(ready.ech!.publicName).toBe("cover.localhost");
   const configs = decodeEchConfigList(Buffer.from(ready.ech!.configList, "base64"));
@@ -65,7 +30,13 @@ test("Without configuration it serves the welcome page on localhost, and says so
   expect(page).toContain("TLS 1.3");
   expect(page).toContain(`ecl:${ready.ech!.configList}`);
 
-  const head = await curl("-o", join(folder, "body"), "-D", "-", `http://localhost:${http}/a?b`);
+  const head = await curl(
+    "-o",
+    join(cli.folder, "body"),
+    "-D",
+    "-",
+    `http://localhost:${http}/a?b`,
+  );
   expect(head).toMatch(/^HTTP\/1\.1 308 /);
   expect(head).toContain(`Location: https://localhost:${https}/a?b\r\n`);
 
@@ -83,7 +54,7 @@ test("A restart has the same ECH key and root, and ech list prints what is serve
   await first.ended;
   const second = await serve();
   expect(second.ready.ech).toEqual(first.ready.ech);
-  const list = await program("ech", "list", "--data", join(folder, "data")).ended;
+  const list = await program("ech", "list", "--data", join(cli.folder, "data")).ended;
   expect(list).toEqual({ code: 0, stdout: first.ready.ech!.configList + "\n", stderr: "" });
 });
 
@@ -98,7 +69,7 @@ respond = "one"
 names = ["two.example"]
 respond = "two"
 `;
-  await writeFile(join(folder, "sotto.toml"), toml);
+  await writeFile(join(cli.folder, "sotto.toml"), toml);
   const { ready, https } = await serve("--listen", "127.0.0.1");
   expect(ready.https).toEqual([`127.0.0.1:${https}`]);
   expect(ready.ech!.publicName).toBe("cloud.example");
@@ -121,9 +92,9 @@ respond = "two"
 });
 
 test("policy 7.1: a site that verifies its clients serves those of its CA alone", async () => {
-  const at = (name: string) => join(folder, name);
+  const at = (name: string) => join(cli.folder, name);
   const openssl = (line: string) =>
-    execFileSync("openssl", line.split(" "), { cwd: folder, stdio: "ignore" });
+    execFileSync("openssl", line.split(" "), { cwd: cli.folder, stdio: "ignore" });
   const fresh = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
   openssl(`req -x509 ${fresh} -days 2 -subj /CN=ca -keyout ca.key -out ca.pem`);
   openssl(`req ${fresh} -subj /CN=client -keyout client.key -out client.csr`);
@@ -143,19 +114,19 @@ test("policy 7.1: a site that verifies its clients serves those of its CA alone"
 });
 
 test("With ECH off the ready file says null", async () => {
-  await writeFile(join(folder, "sotto.toml"), "[ech]\nenabled = false");
+  await writeFile(join(cli.folder, "sotto.toml"), "[ech]\nenabled = false");
   const { ready } = await serve("--listen", "127.0.0.1");
   expect(ready.ech).toBeNull();
 });
 
 test("A mistake in the configuration ends it before anything is touched", async () => {
-  const file = join(folder, "mine.toml");
+  const file = join(cli.folder, "mine.toml");
   await writeFile(file, `[[site]]\nnames = ["a.example"]\nrespnd = "x"`);
-  const ended = await program("--config", file, "--data", join(folder, "data")).ended;
+  const ended = await program("--config", file, "--data", join(cli.folder, "data")).ended;
   expect(ended.code).toBe(1);
   expect(ended.stderr).toContain('mine.toml:3:1: site[0]: unknown key "respnd"');
   expect(ended.stderr).toContain('did you mean "respond"?');
-  await expect(stat(join(folder, "data"))).rejects.toThrow("ENOENT");
+  await expect(stat(join(cli.folder, "data"))).rejects.toThrow("ENOENT");
 });
 
 test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port is only missed", async () => {
@@ -169,7 +140,7 @@ test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port
       "--https-port",
       `${port}`,
       "--data",
-      join(folder, "data"),
+      join(cli.folder, "data"),
     ).ended;
     expect(ended.code).toBe(1);
     expect(ended.stderr).toBe(
@@ -185,7 +156,7 @@ test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port
 });
 
 test("policy 1.9: a data folder that cannot be written to is named with the way out", async () => {
-  const file = join(folder, "file");
+  const file = join(cli.folder, "file");
   await writeFile(file, "");
   const ended = await program("--https-port", "0", "--data", join(file, "data")).ended;
   expect(ended.code).toBe(1);
@@ -194,7 +165,7 @@ test("policy 1.9: a data folder that cannot be written to is named with the way 
 });
 
 test("tls13 15: --key-log writes a private file and warns of it", async () => {
-  const keys = join(folder, "keys.log");
+  const keys = join(cli.folder, "keys.log");
   const { ready, https, stderr } = await serve("--key-log", keys, "--log", "json");
   await curl("--cacert", ready.root, `https://localhost:${https}/`);
   const text = await readFile(keys, "utf8");

@@ -1,7 +1,6 @@
 import { createPrivateKey, type JsonWebKey, type KeyObject } from "node:crypto";
-import { mkdtemp, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { readdir, readFile, writeFile } from "node:fs/promises";
 import { connect as connectTcp } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
 import { connect as connectTls, type TLSSocket } from "node:tls";
@@ -12,39 +11,29 @@ import { loadConfig } from "../../src/config/load.ts";
 import type { Log } from "../../src/edge/log.ts";
 import { type Running, start } from "../../src/start.ts";
 import { testCertificate } from "../support/certificates.ts";
-import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { curl } from "../support/program.ts";
+import { CliKit } from "./cli-kit.ts";
 
-let folder: string;
+const cli = new CliKit("secrets");
 let data: string;
-let program: Program | undefined;
 let running: Running | undefined;
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-secrets-"));
-  data = join(folder, "data");
+beforeEach(() => {
+  data = join(cli.folder, "data");
 });
 afterEach(async () => {
   await running?.stop();
-  program?.child.kill("SIGKILL");
-  await program?.ended;
-  running = program = undefined;
-  await rm(folder, { recursive: true });
+  running = undefined;
 });
 
 test("design 11: no key is in what the program says, logs, writes for others or answers", async () => {
   await configure();
-  const file = join(folder, "ready.json");
-  const ports = ["--listen", "127.0.0.1", "--https-port", "0", "--http-port", "0"];
-  const config = join(folder, "sotto.toml");
-  program = startProgram(
-    [...ports, "--config", config, "--data", data, "--log", "json", "--ready-file", file],
-    { cwd: folder },
-  );
-  const ready = await whenReady(program, file);
-  const answers = await visit(ready.https[0]!.split(":").at(-1)!, ready.root, ready.health!);
+  const program = await cli.serve(["--config", join(cli.folder, "sotto.toml"), "--log", "json"]);
+  const { ready, file, https } = program;
+  const answers = await visit(https, ready.root, ready.health!);
   // A reload that fails has much to say.
-  await writeFile(join(folder, "own.key"), "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ==\n");
+  await writeFile(join(cli.folder, "own.key"), "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ==\n");
   process.kill(ready.pid, "SIGHUP");
-  await curl("--cacert", ready.root, `https://localhost:${ready.https[0]!.split(":").at(-1)}/`);
+  await program.get("localhost");
   const written = await readFile(file, "utf8");
   process.kill(ready.pid, "SIGTERM");
   const { stdout, stderr } = await program.ended;
@@ -79,7 +68,7 @@ test("design 11: nor in events of level debug", async () => {
     event: (...event) => void (logged += JSON.stringify(event, withBytes) + "\n"),
   };
   running = await start({
-    config: await loadConfig(join(folder, "sotto.toml")),
+    config: await loadConfig(join(cli.folder, "sotto.toml")),
     dataFolder: data,
     https: { addresses: ["127.0.0.1"], ports: [0], option: "--https-port" },
     http: undefined,
@@ -96,11 +85,11 @@ let ownKeys: string[];
 
 async function configure(): Promise<void> {
   const own = await testCertificate({ names: ["own.example"] });
-  await writeFile(join(folder, "own.crt"), own.chainPem);
-  await writeFile(join(folder, "own.key"), own.keyPem, { mode: 0o600 });
+  await writeFile(join(cli.folder, "own.crt"), own.chainPem);
+  await writeFile(join(cli.folder, "own.key"), own.keyPem, { mode: 0o600 });
   ownKeys = [own.keyPem];
   await writeFile(
-    join(folder, "sotto.toml"),
+    join(cli.folder, "sotto.toml"),
     `[[site]]
 names = ["localhost", "*.many.example"]
 [[site]]

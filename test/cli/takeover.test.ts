@@ -1,39 +1,20 @@
-import { mkdtemp, rm, writeFile } from "node:fs/promises";
-import { tmpdir } from "node:os";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { expect, test } from "vitest";
 
-import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { curl, type Program } from "../support/program.ts";
+import { CliKit, portsOf, type Serving } from "./cli-kit.ts";
 
-let folder: string;
-let programs: Program[];
-beforeEach(async () => {
-  folder = await mkdtemp(join(tmpdir(), "sotto-takeover-"));
-  programs = [];
-});
-afterEach(async () => {
-  for (const { child, ended } of programs) {
-    child.kill("SIGKILL");
-    await ended;
-  }
-  await rm(folder, { recursive: true });
-});
+const cli = new CliKit("takeover");
 
 function begin(data: string, httpsPort: string, httpPort: string, ...args: string[]): Program {
-  const ports = ["--listen", "127.0.0.1", "--https-port", httpsPort, "--http-port", httpPort];
-  const started = startProgram([...ports, "--data", join(folder, data), ...args], { cwd: folder });
-  programs.push(started);
-  return started;
+  return cli.program([...portsOf(httpsPort, httpPort), "--data", join(cli.folder, data), ...args]);
 }
 
-async function serve(data: string, httpsPort = "0", httpPort = "0", ...args: string[]) {
-  const file = join(folder, `ready-${programs.length}`);
-  const started = begin(data, httpsPort, httpPort, "--ready-file", file, ...args);
-  const ready = await whenReady(started, file);
-  const port = (places: readonly string[]) => places[0]!.split(":").at(-1)!;
-  return { ...started, ready, https: port(ready.https), http: port(ready.http) };
+function serve(data: string, httpsPort = "0", httpPort = "0", ...args: string[]): Promise<Serving> {
+  return cli.serve(args, { data, ports: portsOf(httpsPort, httpPort) });
 }
 
 // Where two processes cannot share a port there is nothing to follow.
@@ -51,7 +32,7 @@ test.runIf(process.platform === "linux")(
     );
     const head = await curl(
       "-o",
-      join(folder, "body"),
+      join(cli.folder, "body"),
       "-D",
       "-",
       `http://localhost:${second.http}/`,
@@ -95,7 +76,7 @@ test("Who was killed leaves a lock that stops nobody", async () => {
 
 test("A takeover that cannot start leaves the one before alone", async () => {
   const first = await serve("data");
-  await writeFile(join(folder, "sotto.toml"), "respnd = 1\n");
+  await writeFile(join(cli.folder, "sotto.toml"), "respnd = 1\n");
   const ended = await begin("data", first.https, "0", "--takeover").ended;
   expect(ended.code).toBe(1);
   expect(await curl("--cacert", first.ready.root, `https://localhost:${first.https}/`)).toContain(
