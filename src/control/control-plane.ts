@@ -110,6 +110,8 @@ export class ControlPlane {
   /** What the file holds, or is about to. */
   #written: { readonly slots: Snapshot["slots"]; readonly ech: Ech | undefined } | undefined;
   #endRest: () => void = () => {};
+  /** Who waits in `written`. */
+  #awaited = 0;
 
   /** For `startControlPlane`. */
   constructor(parts: ControlPlaneParts, warnings: readonly string[]) {
@@ -171,8 +173,13 @@ export class ControlPlane {
 
   /** Resolves once the file holds what is served, or could not be written. */
   async written(): Promise<void> {
+    this.#awaited++; // a rest that is still to come must not hold anybody up
     this.#endRest();
-    await this.#writing;
+    try {
+      await this.#writing;
+    } finally {
+      this.#awaited--;
+    }
   }
 
   /**
@@ -456,7 +463,7 @@ export class ControlPlane {
 
   /** A large file takes its time: it is not written for each change of many, the last one counts. */
   async #rest(ms: number): Promise<void> {
-    if (ms < MIN_REST_MS) return;
+    if (ms < MIN_REST_MS || this.#awaited > 0) return;
     const rest = Promise.withResolvers<void>();
     const timer = setTimeout(rest.resolve, ms);
     timer.unref();
