@@ -429,6 +429,7 @@ export class Session implements SocketEvents, Output, Timed {
   /** After each turn: what could not be done in the middle of it. */
   #settle(): void {
     if (this.#phase >= Phase.Lingering) return;
+    this.#handler?.flush?.();
     if (this.#weEnded) return this.#linger(Infinity);
     this.#unsealed = 0;
     if (this.#queue === undefined) {

@@ -7,6 +7,7 @@ import { endsResponse } from "../../http/response-head.ts";
 import type { HttpServer, Runtime, Socket, SocketEvents } from "../../runtime/runtime.ts";
 import { describeException } from "../exception.ts";
 import type { Log } from "../log.ts";
+import { gather, GATHERED, LONGEST_GATHERED, takeGathered } from "./gather.ts";
 import type { ConnectionFacts, Handler, HandlerConnection, Stream } from "./handler.ts";
 import { RespondHandler } from "./respond.ts";
 
@@ -115,10 +116,22 @@ export class AppConnection implements HandlerConnection {
   data(bytes: Uint8Array, start: number, end: number): void {
     if (this.#gone) return;
     this.#answered = false;
-    let at = start;
-    if (this.#server !== undefined && this.#waiting === undefined) {
-      at += this.#server.write(bytes, start, end);
+    if (this.#waiting === undefined && end - start <= LONGEST_GATHERED) {
+      return gather(this, bytes, start, end);
     }
+    this.flush();
+    this.#pass(bytes, start, end);
+  }
+
+  flush(): void {
+    const length = takeGathered(this);
+    if (length > 0) this.#pass(GATHERED, 0, length);
+  }
+
+  /** What the server does not take is kept, and the client waits meanwhile. */
+  #pass(bytes: Uint8Array, start: number, end: number): void {
+    let at = start;
+    if (this.#waiting === undefined) at += this.#server?.write(bytes, start, end) ?? 0;
     if (at === end) return;
     this.#waiting = joined(this.#waiting, bytes, at, end);
     this.#stream.pause();
@@ -145,6 +158,7 @@ export class AppConnection implements HandlerConnection {
   }
 
   close(): void {
+    takeGathered(this); // dropped: it was to be written to what ends here
     this.#gone = true;
     this.#waiting = undefined;
     clearTimeout(this.#look);

@@ -17,6 +17,7 @@ import { describeException } from "../exception.ts";
 import { OutputQueue } from "../output-queue.ts";
 import type { Upstream } from "../upstreams/upstream.ts";
 import type { ForwardHandler } from "./forward.ts";
+import { gather, GATHERED, LONGEST_GATHERED, takeGathered } from "./gather.ts";
 import type { HandlerConnection, Stream } from "./handler.ts";
 
 export class ForwardConnection implements HandlerConnection {
@@ -48,21 +49,20 @@ export class ForwardConnection implements HandlerConnection {
 
   data(bytes: Uint8Array, start: number, end: number): void {
     if (this.#gone) return;
-    let at = start;
-    const socket = this.#side?.socket;
-    if (socket !== undefined && this.#toUpstream === undefined) {
-      at += socket.write(bytes, start, end);
-      if (at > start) this.#committed = true;
-      if (at === end) return;
+    if (this.#toUpstream === undefined && end - start <= LONGEST_GATHERED) {
+      return gather(this, bytes, start, end);
     }
-    if (this.#toUpstream === undefined) this.#toUpstream = new OutputQueue(bytes, at, end);
-    else this.#toUpstream.push(bytes, at, end);
-    if (this.#clientPaused) return;
-    this.#clientPaused = true;
-    this.#stream.pause();
+    this.flush();
+    this.#forward(bytes, start, end);
+  }
+
+  flush(): void {
+    const length = takeGathered(this);
+    if (length > 0) this.#forward(GATHERED, 0, length);
   }
 
   end(): void {
+    this.flush();
     this.#clientEnded = true;
     this.#steer();
   }
@@ -78,6 +78,7 @@ export class ForwardConnection implements HandlerConnection {
 
   close(): void {
     if (this.#gone) return;
+    takeGathered(this); // an end in good order has flushed it
     this.#gone = true;
     this.#toClient = undefined;
     const side = this.#side;
@@ -143,6 +144,22 @@ export class ForwardConnection implements HandlerConnection {
       describeException(error),
     );
     this.#stream.abort();
+  }
+
+  /** What the upstream does not take is kept, and the client waits meanwhile. */
+  #forward(bytes: Uint8Array, start: number, end: number): void {
+    let at = start;
+    if (this.#toUpstream === undefined) {
+      at += this.#side?.socket?.write(bytes, start, end) ?? 0;
+      if (at > start) this.#committed = true;
+      if (at === end) return;
+      this.#toUpstream = new OutputQueue(bytes, at, end);
+    } else {
+      this.#toUpstream.push(bytes, at, end);
+    }
+    if (this.#clientPaused) return;
+    this.#clientPaused = true;
+    this.#stream.pause();
   }
 
   /** Never rejects. */

@@ -23,6 +23,8 @@ export interface PassOnHandler {
 export interface HandlerConnection {
   /** `bytes[start, end)` decrypted; valid only during the call. */
   data(bytes: Uint8Array, start: number, end: number): void;
+  /** That was all that had come: comes after one or more `data`, before anything waits. */
+  flush?(): void;
   /** The peer's close_notify (or FIN): nothing more comes; answers may still go. */
   end(): void;
   /** After `write` said false: there is room again. */

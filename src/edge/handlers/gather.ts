@@ -1,0 +1,39 @@
+/**
+ * What one turn decrypts for one socket, put together: a chunk from the client may hold thirty records, and a write for
+ * each would cost more than the copy.
+ *
+ * One memory serves the process, because a turn ends with `flush` before another one begins.
+ *
+ * @module
+ */
+export interface Gatherer {
+  /** Writes what was gathered for it (`takeGathered`), if anything was. */
+  flush(): void;
+}
+
+/**
+ * Adds `bytes[start, end)`, at most `LONGEST_GATHERED`, to what is gathered for `owner`; what does not fit any more is
+ * flushed first, so that afterwards there may be something that waits *and* something gathered behind it.
+ */
+export function gather(owner: Gatherer, bytes: Uint8Array, start: number, end: number): void {
+  if (current !== owner || length + end - start > GATHERED.length) {
+    current?.flush();
+    current = owner;
+    length = 0;
+  }
+  GATHERED.set(bytes.subarray(start, end), length);
+  length += end - start;
+}
+
+/** How much of `GATHERED` is `owner`'s; its to use until the next call of `gather`. */
+export function takeGathered(owner: Gatherer): number {
+  if (current !== owner) return 0;
+  current = undefined;
+  return length;
+}
+
+/** A record's content. What is longer has been put together by somebody else. */
+export const LONGEST_GATHERED = 16 * 1024;
+export const GATHERED: Uint8Array = new Uint8Array(64 * 1024);
+let length = 0;
+let current: Gatherer | undefined;
