@@ -95,6 +95,23 @@ describe("plain HTTP on the HTTPS port", () => {
   });
 });
 
+it("looks at a head a few times at most, however small the pieces it comes in", async () => {
+  const { snapshot } = await TestEdge.start();
+  const heads = [
+    `GET /${"x".repeat(8150)} HTTP/1.1\r\n`,
+    `GET / HTTP/1.1\r\nHost: a.example\r\nX: ${"x".repeat(8100)}`,
+    `GET / HTTP/1.1\r\n${"A: b\r\n".repeat(1300)}`,
+  ];
+  for (const head of heads) {
+    const bytes = Uint8Array.from(head, (character) => character.charCodeAt(0));
+    const http = new PlainHttp(snapshot);
+    for (let i = 0; i < bytes.length; i++) {
+      expect(http.receive(bytes.subarray(i, i + 1))).toBeUndefined();
+    }
+    expect(http.looked).toBeLessThan(4 * bytes.length);
+  }
+});
+
 function get(host: string): string {
   return `GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`;
 }
