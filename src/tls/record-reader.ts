@@ -53,9 +53,11 @@ export class RecordReader {
   #skippedBytes = 0;
   /** In a row. */
   #uselessRecords = 0;
-  /** A record that is not whole: its header until that is whole, then exactly its size. */
+  /** A record that is not whole, in memory that grows with what has come of it. */
   #partial: Uint8Array | undefined;
   #filled = 0;
+  /** Of that record, once its header is whole; until then of the header. */
+  #size = 0;
   #parked = false;
   #rest: Uint8Array | undefined;
   #ended = false;
@@ -97,6 +99,11 @@ export class RecordReader {
     return this.#partial === undefined && this.#rest === undefined;
   }
 
+  /** Memory that is held for bytes which wait. */
+  get heldBytes(): number {
+    return (this.#partial?.length ?? 0) + (this.#rest?.length ?? 0);
+  }
+
   /**
    * Hands the content of each record in `bytes` to the sink, in order; the sink may change keys. `bytes` are the
    * reader's to keep. What comes while the sink has said stop is kept too.
@@ -128,19 +135,20 @@ export class RecordReader {
         this.#checkHeader(bytes, at, left, sink);
         const size = left < RECORD_HEADER_LENGTH ? Infinity : recordSize(bytes, at);
         if (size > left) {
-          this.#partial = new Uint8Array(size === Infinity ? RECORD_HEADER_LENGTH : size);
-          this.#partial.set(bytes.subarray(at));
-          this.#filled = left;
+          this.#size = size === Infinity ? RECORD_HEADER_LENGTH : size;
+          this.#partial = NOTHING;
+          this.#filled = 0;
+          this.#append(bytes, at, bytes.length);
           return;
         }
         at += size;
         more = this.#record(bytes, at - size, at, sink);
       } else {
-        at = this.#fill(this.#partial, bytes, at, sink);
+        at = this.#fill(bytes, at, sink);
+        if (this.#filled < this.#size) return;
         const record = this.#partial;
-        if (this.#filled < record.length) return;
         this.#partial = undefined;
-        more = this.#record(record, 0, record.length, sink);
+        more = this.#record(record, 0, this.#size, sink);
       }
       if (!more) {
         this.#parked = true;
@@ -150,19 +158,30 @@ export class RecordReader {
   }
 
   /** Moves what belongs to the record in `partial` there; returns where the next one starts. */
-  #fill(partial: Uint8Array, bytes: Uint8Array, at: number, sink: RecordSink): number {
-    const end = Math.min(bytes.length, at + partial.length - this.#filled);
-    partial.set(bytes.subarray(at, end), this.#filled);
+  #fill(bytes: Uint8Array, at: number, sink: RecordSink): number {
     const hadHeader = this.#filled >= RECORD_HEADER_LENGTH;
-    this.#filled += end - at;
+    const end = this.#append(bytes, at, Math.min(bytes.length, at + this.#size - this.#filled));
     if (hadHeader) return end;
 
-    this.#checkHeader(partial, 0, this.#filled, sink);
+    this.#checkHeader(this.#partial!, 0, this.#filled, sink);
     if (this.#filled < RECORD_HEADER_LENGTH) return end;
-    const whole = new Uint8Array(recordSize(partial, 0));
-    whole.set(partial);
-    this.#partial = whole;
-    return this.#fill(whole, bytes, end, sink);
+    this.#size = recordSize(this.#partial!, 0);
+    return this.#fill(bytes, end, sink);
+  }
+
+  /** A header announces 16 KiB for nothing: there is memory for twice what has come, so that bytes move once or twice. */
+  #append(bytes: Uint8Array, at: number, end: number): number {
+    const filled = this.#filled + end - at;
+    let partial = this.#partial!;
+    if (filled > partial.length) {
+      const roomy = Math.max(filled * 2, SMALLEST_PARTIAL);
+      partial = new Uint8Array(Math.min(roomy, this.#size));
+      partial.set(this.#partial!.subarray(0, this.#filled));
+      this.#partial = partial;
+    }
+    partial.set(bytes.subarray(at, end), this.#filled);
+    this.#filled = filled;
+    return end;
   }
 
   /** A copy: chunks may be large, and most of this one has been read. */
@@ -322,3 +341,6 @@ function recordSize(bytes: Uint8Array, at: number): number {
 }
 
 const NO_IV = new Uint8Array(12);
+const NOTHING = new Uint8Array(0);
+/** Most ClientHellos fit. */
+const SMALLEST_PARTIAL = 512;

@@ -733,3 +733,34 @@ describe("waiting", () => {
     expect(() => reader.resume(sink)).toThrow("unexpected record");
   });
 });
+
+describe("memory for a record that is not whole", () => {
+  const whole = plain(HANDSHAKE, zeros(16384).fill(1), 0x0301);
+  whole.set([1, 0x00, 0x3f, 0xfc], 5);
+
+  test("is not more than 512 bytes or twice what has come of it", () => {
+    const { reader, sink } = fresh();
+    for (let at = 0; at < whole.length - 1; at++) {
+      reader.receive(whole.subarray(at, at + 1), sink);
+      expect(reader.heldBytes).toBeLessThanOrEqual(Math.max(512, 2 * (at + 1)));
+    }
+    reader.receive(whole.subarray(whole.length - 1), sink);
+    expect(reader.heldBytes).toBe(0);
+  });
+
+  test("grows so that each byte moves twice at most on average", () => {
+    const { reader, sink } = fresh();
+    const seen = new Set<number>();
+    for (let at = 0; at < whole.length - 1; at++) {
+      reader.receive(whole.subarray(at, at + 1), sink);
+      seen.add(reader.heldBytes);
+    }
+    expect(seen.size).toBeLessThanOrEqual(8);
+  });
+
+  test("is all there at once where most of it has come", () => {
+    const { reader, sink } = fresh();
+    reader.receive(whole.subarray(0, 10_000), sink);
+    expect(reader.heldBytes).toBe(whole.length);
+  });
+});
