@@ -42,11 +42,11 @@ export interface Serving extends Program {
   readonly https: string;
   readonly http: string;
   /** SIGTERM. Not by child.kill: on Deno that hides how the program ends. */
-  kill(): void;
+  readonly kill: () => void;
   /** SIGTERM, and how it ends. */
-  stop(): Promise<number | null>;
+  readonly stop: () => Promise<number | null>;
   /** The page of a name, whose certificate has to lead to its root. */
-  get(name: string, ...more: string[]): Promise<string>;
+  readonly get: (name: string, ...more: string[]) => Promise<string>;
 }
 
 export class CliKit {
