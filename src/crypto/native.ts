@@ -25,7 +25,7 @@ export function nativePrimitives(): NativePrimitives {
   return {
     system: nativeSystem,
     ...(bunHashing() ?? { hash: nativeHash, hmac: nativeHmac }),
-    "aes-gcm": (key) => new NativeAead(key.length === 16 ? "aes-128-gcm" : "aes-256-gcm", key),
+    "aes-gcm": (key) => new AesGcm(key.length === 16 ? "aes-128-gcm" : "aes-256-gcm", key),
     ...(hasChaCha20() ? { "chacha20-poly1305": (key) => new NativeAead(CHACHA20, key) } : {}),
     x25519: nativeX25519(),
     secp256r1: nativeEcdh("P-256"),
@@ -121,27 +121,10 @@ class NativeAead implements Aead {
     out: Uint8Array,
     at: number,
   ): number {
-    const cipher = this.#begin(nonce, aad);
+    const cipher = this.begin(nonce, aad);
     if (plaintext.length > 0) out.set(cipher.update(plaintext), at);
     cipher.final();
     const end = at + plaintext.length;
-    out.set(cipher.getAuthTag(), end);
-    return end + TAG_LENGTH;
-  }
-
-  sealJoined(
-    nonce: Uint8Array,
-    aad: Uint8Array,
-    content: Uint8Array,
-    rest: Uint8Array,
-    out: Uint8Array,
-    at: number,
-  ): number {
-    const cipher = this.#begin(nonce, aad);
-    out.set(cipher.update(content), at);
-    out.set(cipher.update(rest), at + content.length);
-    cipher.final();
-    const end = at + content.length + rest.length;
     out.set(cipher.getAuthTag(), end);
     return end + TAG_LENGTH;
   }
@@ -165,7 +148,7 @@ class NativeAead implements Aead {
     return plaintext;
   }
 
-  #begin(nonce: Uint8Array, aad: Uint8Array): CipherGCM {
+  protected begin(nonce: Uint8Array, aad: Uint8Array): CipherGCM {
     // The two modes share this shape; the types of node:crypto keep them apart by name.
     const cipher = nodeCrypto.createCipheriv(
       this.#cipher as "aes-128-gcm",
@@ -176,6 +159,28 @@ class NativeAead implements Aead {
     return cipher;
   }
 }
+
+/** On Bun two calls cost less than a copy (16 KiB: 5.0 and 5.7 µs), on Node they cost more (11.0 and 9.8). */
+class BunAead extends NativeAead {
+  sealJoined(
+    nonce: Uint8Array,
+    aad: Uint8Array,
+    content: Uint8Array,
+    rest: Uint8Array,
+    out: Uint8Array,
+    at: number,
+  ): number {
+    const cipher = this.begin(nonce, aad);
+    out.set(cipher.update(content), at);
+    out.set(cipher.update(rest), at + content.length);
+    cipher.final();
+    const end = at + content.length + rest.length;
+    out.set(cipher.getAuthTag(), end);
+    return end + TAG_LENGTH;
+  }
+}
+
+const AesGcm = process.versions["bun"] === undefined ? NativeAead : BunAead;
 
 /** The first `end` bytes: a copy where they are few (plain.ts says why), else a view. */
 function part(bytes: Uint8Array, end: number): Uint8Array {

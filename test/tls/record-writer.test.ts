@@ -55,14 +55,14 @@ const joined = (parts: Uint8Array[]) => Uint8Array.from(Buffer.concat(parts));
 
 test("long content is sealed apart from what follows it, to the same records", () => {
   const aead = testCrypto.aead("aes-128-gcm", counting(16));
-  const { sealJoined } = aead;
   const lengthsJoined: number[] = [];
   const inTwo: Aead = {
     seal: aead.seal.bind(aead),
     open: aead.open.bind(aead),
     sealJoined(nonce, aad, content, rest, out, at) {
       lengthsJoined.push(content.length);
-      return sealJoined!.call(aead, nonce, aad, content, rest, out, at);
+      return aead.sealJoined?.(nonce, aad, content, rest, out, at) ??
+        aead.seal(nonce, aad, joined([content, rest]), out, at);
     },
   };
   const inOne: Aead = { seal: inTwo.seal, open: inTwo.open };
@@ -75,7 +75,7 @@ test("long content is sealed apart from what follows it, to the same records", (
     ]);
   });
   expect(two).toEqual(one);
-  expect(lengthsJoined).toEqual(sealJoined === undefined ? [] : [16384, 16384, 7231]);
+  expect(lengthsJoined).toEqual([16384, 16384, 7231]);
 });
 
 describe("plaintext", () => {
