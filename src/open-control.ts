@@ -11,7 +11,12 @@ import type { EchKeySet } from "./tls/ech.ts";
 import { publishedConfigList } from "./control/ech/ech-keys.ts";
 import type { SnapshotFile } from "./control/snapshot-file.ts";
 import { openFileStorage } from "./control/storage/files.ts";
-import { chooseCrypto, type ProviderName } from "./crypto/choose.ts";
+import {
+  chooseCrypto,
+  isProviderName,
+  PROVIDER_NAMES,
+  type ProviderName,
+} from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
 import type { Snapshot } from "./snapshot/snapshot.ts";
 import type { StartOptions } from "./start.ts";
@@ -48,14 +53,15 @@ export async function openControl(
   return { control, warnings: [...warnings, ...control.warnings] };
 }
 
-/** As SOTTO_CRYPTO forces it, else the best. */
-export function cryptoOfProcess(): Crypto {
-  const forced = process.env.SOTTO_CRYPTO;
-  if (forced === undefined || forced === "") return chooseCrypto();
-  if (forced !== "native" && forced !== "noble") {
-    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: native, noble`);
+/** As SOTTO_CRYPTO forces it, else the configuration, else the best. */
+export function cryptoOfProcess(configured?: ProviderName): Crypto {
+  const forced = process.env.SOTTO_CRYPTO || configured;
+  if (forced === undefined) return chooseCrypto();
+  if (!isProviderName(forced)) {
+    const accepted = PROVIDER_NAMES.join(", ");
+    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: ${accepted}`);
   }
-  return chooseCrypto({ force: forced satisfies ProviderName });
+  return chooseCrypto({ force: forced });
 }
 
 /** What visitors' clients have to know. Undefined: ECH is off. `configList` in base64. */

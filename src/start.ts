@@ -113,7 +113,7 @@ export async function start(options: StartOptions): Promise<Running> {
 async function startHere(options: StartOptions): Promise<Running> {
   const { config, dataFolder } = options;
   const runtime = await thisRuntime();
-  const crypto = cryptoOfProcess();
+  const crypto = cryptoOfProcess(config.cryptoProvider);
   SigningKeys.of(crypto).slowElsewhere = config.slowSignatures === "thread";
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(dataFolder);

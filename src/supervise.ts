@@ -57,7 +57,9 @@ export async function supervise(options: StartOptions): Promise<Running> {
         "and with Deno the flag --unstable-net. Set workers = 1",
     );
   }
-  const crypto = cryptoOfProcess();
+  const crypto = cryptoOfProcess(config.cryptoProvider);
+  // Workers choose before they hear of a configuration.
+  if (config.cryptoProvider !== undefined) process.env.SOTTO_CRYPTO ||= config.cryptoProvider;
   const line = sameRuntime(join(import.meta.dirname, "worker.ts"), []);
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(dataFolder);

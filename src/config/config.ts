@@ -5,7 +5,7 @@
 import type { HandlerSpec, HostRules } from "../snapshot/snapshot.ts";
 import type { ClientAuth } from "../tls/config.ts";
 import type { LimitValues } from "./limits.ts";
-import type { LogLevel } from "./schema.ts";
+import type { CryptoProvider, LogLevel } from "./schema.ts";
 import type { NamedGroup } from "../tls/wire/code-points.ts";
 
 export interface Config {
@@ -28,6 +28,8 @@ export interface Config {
   readonly workers: number | "auto";
   /** On a terminal, try once to have this machine trust the local CA's root. */
   readonly installTrust: boolean;
+  /** Forces one provider of crypto; undefined: the fastest for each purpose. */
+  readonly cryptoProvider: CryptoProvider | undefined;
   /** Where signatures are made that take milliseconds (RSA). */
   readonly slowSignatures: "thread" | "inline";
   /** The log may name sites that clients hide with ECH. */
@@ -135,6 +137,7 @@ export const DEFAULT_CONFIG: Config = {
   sites: [DEFAULT_SITE],
   workers: 1,
   installTrust: true,
+  cryptoProvider: undefined,
   slowSignatures: "thread",
   logNames: false,
   logLevel: "info",

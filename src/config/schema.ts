@@ -164,7 +164,13 @@ const ech = z.strictObject({
 /** Where signatures are made that take milliseconds. */
 export const slowSignatureModes = ["thread", "inline"] as const;
 
+export const cryptoProviders = ["native", "wasm", "noble"] as const;
+
 const crypto = z.strictObject({
+  provider: about(
+    "One provider for all it has, in place of the fastest for each purpose. SOTTO_CRYPTO goes before it.",
+    z.optional(z.enum(cryptoProviders, `one of ${cryptoProviders.join(", ")}`)),
+  ),
   slow_signatures: about(
     "Where RSA signatures are made: on a thread of their own, or where connections are served. Default: thread.",
     z.optional(z.enum(slowSignatureModes, `one of ${slowSignatureModes.join(", ")}`)),
@@ -238,6 +244,7 @@ export const schema = z.strictObject({
 
 export type Document = z.infer<typeof schema>;
 export type LogLevel = (typeof logLevels)[number];
+export type CryptoProvider = (typeof cryptoProviders)[number];
 export type SiteTable = z.infer<typeof site>;
 
 /** The keys that a table takes, by its place: "" is the top, "site.client_auth" stands for every site's. */

@@ -158,6 +158,11 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     '1:13: log_level: found "trace", accepted: one of debug, info, warn, error',
   ],
   [
+    "a provider of crypto that there is not",
+    `[crypto]\nprovider = "openssl"`,
+    '2:12: crypto.provider: found "openssl", accepted: one of native, wasm, noble',
+  ],
+  [
     "slow_signatures that are neither here nor there",
     `[crypto]\nslow_signatures = "gpu"`,
     '2:19: crypto.slow_signatures: found "gpu", accepted: one of thread, inline',
@@ -165,7 +170,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a misspelt key of [crypto]",
     `[crypto]\nslow_signature = "inline"`,
-    '2:1: crypto: unknown key "slow_signature", accepted: slow_signatures; did you mean "slow_signatures"?',
+    '2:1: crypto: unknown key "slow_signature", accepted: provider, slow_signatures; did you mean "slow_signatures"?',
   ],
   [
     "proxy, which there is not yet",

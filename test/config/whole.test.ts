@@ -27,6 +27,7 @@ install_trust = false
 strict_outer_sni = true
 grease_hello_retry = true
 [crypto]
+provider = "wasm"
 slow_signatures = "inline"
 [limits]
 connectTimeoutMs = 100
@@ -42,6 +43,7 @@ names = ["a.example", "*.b.example"]
     httpsPort: 8443,
     httpPort: 0,
     redirects: false,
+    cryptoProvider: "wasm",
     slowSignatures: "inline",
     logNames: true,
     logLevel: "debug",
