@@ -31,7 +31,10 @@ export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
     name: `wasm (${module.variant})`,
     crypto: chooseCrypto({ force: "wasm", module }),
   })),
-  { name: "chosen", crypto: chooseCrypto() },
+  ...MODULES.map((module) => ({
+    name: `chosen (${module.variant})`,
+    crypto: chooseCrypto({ module }),
+  })),
 ];
 
 export const SUITES = {
