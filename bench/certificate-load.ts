@@ -33,7 +33,7 @@ async function handshake({ port, root }: LoadOrder, serverName: string): Promise
     roots,
     groups: [NamedGroup.x25519],
   });
-  client.close();
+  await client.close();
 }
 
 async function serve(order: LoadOrder): Promise<void> {

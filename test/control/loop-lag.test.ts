@@ -151,8 +151,8 @@ test(
       load.kill();
       plane.stop();
       const stopped = edge.stop();
-    edge.abort();
-    await stopped;
+      edge.abort();
+      await stopped;
       await plane.written();
     });
     await once(load.stdout, "data");

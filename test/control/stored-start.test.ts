@@ -16,7 +16,7 @@ import type { Storage } from "../../src/control/storage/storage.ts";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { SiteCredential } from "../../src/snapshot/credential.ts";
 import type { Snapshot } from "../../src/snapshot/snapshot.ts";
-import { DAY, make, type Made } from "../x509/make.ts";
+import { DAY, type Made, make } from "../x509/make.ts";
 
 const crypto = chooseCrypto();
 const HOUR = 3600_000;
@@ -158,7 +158,8 @@ describe("A start of the same configuration", () => {
   });
 
   test("takes a key from the environment as it is now", async () => {
-    const toml = `[[site]]\nnames = ["a.example"]\ncertificate = "a.crt"\nkey = "env:SOTTO_TEST_KEY"`;
+    const toml =
+      `[[site]]\nnames = ["a.example"]\ncertificate = "a.crt"\nkey = "env:SOTTO_TEST_KEY"`;
     const made = await certified("a.example");
     await put("a", made);
     vi.stubEnv("SOTTO_TEST_KEY", made.keyPem);
