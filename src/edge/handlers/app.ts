@@ -7,7 +7,7 @@ import { endsResponse } from "../../http/response-head.ts";
 import type { HttpServer, Runtime, Socket, SocketEvents } from "../../runtime/runtime.ts";
 import { describeException } from "../exception.ts";
 import type { Log } from "../log.ts";
-import { gather, GATHERED, LONGEST_GATHERED, takeGathered } from "./gather.ts";
+import { gather, GATHERED, isToGather, takeGathered } from "./gather.ts";
 import type { ConnectionFacts, Handler, HandlerConnection, Stream } from "./handler.ts";
 import { RespondHandler } from "./respond.ts";
 
@@ -116,7 +116,7 @@ export class AppConnection implements HandlerConnection {
   data(bytes: Uint8Array, start: number, end: number): void {
     if (this.#gone) return;
     this.#answered = false;
-    if (this.#waiting === undefined && end - start <= LONGEST_GATHERED) {
+    if (this.#waiting === undefined && isToGather(end - start)) {
       return gather(this, bytes, start, end);
     }
     this.flush();

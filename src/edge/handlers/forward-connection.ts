@@ -17,7 +17,7 @@ import { describeException } from "../exception.ts";
 import { OutputQueue } from "../output-queue.ts";
 import type { Upstream } from "../upstreams/upstream.ts";
 import type { ForwardHandler } from "./forward.ts";
-import { gather, GATHERED, LONGEST_GATHERED, takeGathered } from "./gather.ts";
+import { gather, GATHERED, isToGather, takeGathered } from "./gather.ts";
 import type { HandlerConnection, Stream } from "./handler.ts";
 
 export class ForwardConnection implements HandlerConnection {
@@ -49,7 +49,7 @@ export class ForwardConnection implements HandlerConnection {
 
   data(bytes: Uint8Array, start: number, end: number): void {
     if (this.#gone) return;
-    if (this.#toUpstream === undefined && end - start <= LONGEST_GATHERED) {
+    if (this.#toUpstream === undefined && isToGather(end - start)) {
       return gather(this, bytes, start, end);
     }
     this.flush();

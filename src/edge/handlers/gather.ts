@@ -11,8 +11,13 @@ export interface Gatherer {
   flush(): void;
 }
 
+/** Not what is short, and most likely all that comes (a request); nor what somebody has put together already. */
+export function isToGather(length: number): boolean {
+  return length >= SHORTEST_GATHERED && length <= LONGEST_GATHERED;
+}
+
 /**
- * Adds `bytes[start, end)`, at most `LONGEST_GATHERED`, to what is gathered for `owner`; what does not fit any more is
+ * Adds `bytes[start, end)`, of a length that `isToGather`, to what is gathered for `owner`; what does not fit any more is
  * flushed first, so that afterwards there may be something that waits *and* something gathered behind it.
  */
 export function gather(owner: Gatherer, bytes: Uint8Array, start: number, end: number): void {
@@ -32,8 +37,9 @@ export function takeGathered(owner: Gatherer): number {
   return length;
 }
 
-/** A record's content. What is longer has been put together by somebody else. */
-export const LONGEST_GATHERED = 16 * 1024;
+const SHORTEST_GATHERED = 4 * 1024;
+/** A record's content. */
+const LONGEST_GATHERED = 16 * 1024;
 export const GATHERED: Uint8Array = new Uint8Array(64 * 1024);
 let length = 0;
 let current: Gatherer | undefined;
