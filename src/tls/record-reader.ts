@@ -293,9 +293,10 @@ export class RecordReader {
   #open(bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
     const body = start + RECORD_HEADER_LENGTH;
     if (this.#aead === undefined || end - body < TAG_LENGTH) return undefined;
+    for (let i = 0; i < RECORD_HEADER_LENGTH; i++) header[i] = bytes[start + i]!;
     const inner = this.#aead.open(
       recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow),
-      bytes.slice(start, body),
+      header,
       part(bytes, body, end),
     );
     if (inner !== undefined && ++this.#sequenceLow === 2 ** 32) {
@@ -341,6 +342,8 @@ function recordSize(bytes: Uint8Array, at: number): number {
 }
 
 const NO_IV = new Uint8Array(12);
+/** As additional data; a view of the record would be made anew each time. */
+const header = new Uint8Array(RECORD_HEADER_LENGTH);
 const NOTHING = new Uint8Array(0);
 /** Most ClientHellos fit. */
 const SMALLEST_PARTIAL = 512;
