@@ -39,9 +39,11 @@ export interface CertificatesResult {
   readonly server: "sotto" | "native";
   readonly startMs: Estimate;
   readonly startCpuMs: Estimate;
-  /** MB, of all and above the same server with one certificate. */
+  /** MB. */
   readonly memory: Estimate;
   readonly memoryLater: Estimate;
+  /** MB, of sotto with one certificate after as many handshakes. */
+  readonly emptyLater: Estimate;
   /** µs. */
   readonly known: Estimate;
   readonly fresh: Estimate | undefined;
@@ -120,10 +122,12 @@ async function measureCount(
   const known = draw.take(Math.min(100, count));
   const each = Math.min(options.connections, 300);
   const canBeNew = count >= 1000;
+  const seen = draw.take(Math.min(3000, Math.floor(count / 10)));
   // Whatever compiles when it is used often is compiled before it is measured.
   for (const [kind, server] of servers) {
     const names = kind === "one" ? [nameOf(0)] : known;
     await load.run(server, repeated(names, 2000));
+    if (kind !== "one") await load.run(server, seen);
   }
   for (let round = 0; round < options.rounds; round++) {
     const fresh = canBeNew && draw.left >= each ? draw.take(each) : undefined;
@@ -137,10 +141,9 @@ async function measureCount(
     say(`${runtime}, ${count} certificates: round ${round + 1} of ${options.rounds}`);
   }
   const many = draw.take(Math.min(10_000, count) - draw.taken);
-  for (const kind of kinds) {
-    const server = servers.get(kind)!;
-    await load.run(server, many);
-    measured.get(kind)!.memoryLater.push(pss(server.pid));
+  for (const [kind, server] of servers) {
+    await load.run(server, kind === "one" ? repeated([nameOf(0)], many.length) : many);
+    (kind === "one" ? base : measured.get(kind)!).memoryLater.push(pss(server.pid));
   }
   for (const server of servers.values()) await server.stop();
   return kinds.map((kind) => measured.get(kind)!.result(runtime, count, kind, base));
@@ -167,6 +170,7 @@ class Measured {
       startCpuMs: estimate(this.startCpuMs),
       memory: estimate(this.memory),
       memoryLater: estimate(this.memoryLater),
+      emptyLater: estimate(one.memoryLater),
       known: estimate(this.known),
       fresh: this.fresh.length === 0 ? undefined : estimate(this.fresh),
       one: estimate(one.known),
@@ -376,12 +380,13 @@ export function certificatesTable(results: readonly CertificatesResult[]): strin
       "CPU ms",
       "MB",
       "MB later",
+      "− empty",
       "known µs",
       "new µs",
       "known ÷ one",
       "new ÷ one",
     ]),
-    line(["---:", "---", ...Array.from({ length: 8 }, () => "---:")]),
+    line(["---:", "---", ...Array.from({ length: 9 }, () => "---:")]),
     ...results.map((result) =>
       line([
         String(result.count),
@@ -390,6 +395,7 @@ export function certificatesTable(results: readonly CertificatesResult[]): strin
         number(result.startCpuMs),
         number(result.memory),
         number(result.memoryLater),
+        (result.memoryLater.median - result.emptyLater.median).toFixed(0),
         number(result.known),
         number(result.fresh),
         number(result.knownRatio, 3),
@@ -406,6 +412,7 @@ function figuresOf(result: CertificatesResult): Figure[] {
     figure(`${id}: CPU at start`, "ms", result.startCpuMs),
     figure(`${id}: memory`, "MB", result.memory),
     figure(`${id}: memory after 10,000 names`, "MB", result.memoryLater),
+    figure(`${id}: memory of an empty server after as many handshakes`, "MB", result.emptyLater),
     figure(`${id}: handshake, known name`, "µs", result.known),
     figure(`${id}: handshake, known name ÷ one certificate`, "ratio", result.knownRatio),
     ...(result.fresh === undefined || result.freshRatio === undefined ? [] : [

