@@ -111,6 +111,8 @@ const NAMED_ONLY_IN: Record<string, readonly string[]> = {
   "runtime/detect.ts": ["start.ts", "supervise.ts", "worker.ts"],
   "crypto/native.ts": [],
   "crypto/noble.ts": [],
+  "crypto/wasm.ts": [],
+  "crypto/wasm-module.ts": [],
   "crypto/choose.ts": [
     "open-control.ts",
     "signer-thread.ts",
