@@ -1,7 +1,8 @@
 /**
  * The memory of an SniTrie: how it is laid out, written and checked.
  *
- *     header  8 words: magic, names, lines, key (2), length of the heap, 0, 0
+ *     header  16 words: magic, names, lines, key (2), length of the heap, zeros
+ *     filter  words, one for four names, in which each name sets two bits; up to a multiple of 64 bytes
  *     lines   64 bytes each, as the processor's caches have them: two slots of 32
  *     slot    tag (1 byte; 0: free) and in the second one's top bit whether keys have gone on to the next line, length of
  *             the key (1), index (4), the key, or for one of more than 26 bytes where it lies in the heap (4); numbers are
@@ -10,8 +11,8 @@
  *
  * A hash names a line by its top bits and a tag by its last ones. A key lies in its line, or where that is full in the
  * next that is not: whoever looks for one goes on as long as keys have. Three slots in five are taken, so nine times in
- * ten that is one read of cold memory, which takes longer than all the rest (140 ns and more), for a name that is there
- * and for one that is not.
+ * ten that is one read of cold memory, which takes longer than all the rest (140 ns and more). The filter takes a byte
+ * a name and mostly stays in the processor's caches: a name that is not there seldom costs such a read.
  *
  * No key is more than MAX_PROBE lines away from its own, whatever the names: that holds by the hash's key, which is drawn
  * anew should it not, so it bounds every lookup.
@@ -30,6 +31,7 @@ export interface SniTable {
   /** Those in which a key may be at home; MAX_PROBE more follow. */
   readonly lineCount: number;
   readonly lines: Uint8Array;
+  readonly filter: Uint32Array;
   readonly heap: Uint8Array;
 }
 
@@ -58,6 +60,16 @@ export function homeOf(hash: number, lineCount: number): number {
 /** What tells keys apart before they are compared: 1 to 127. */
 export function tagOf(hash: number): number {
   return (hash & TAG) || 1;
+}
+
+/** The bits of a filter's word that a key with this hash sets. */
+export function filterBits(hash: number): number {
+  return (1 << ((hash >>> 7) & 31)) | (1 << (hash & 31));
+}
+
+/** Its word. */
+export function filterWord(hash: number, words: number): number {
+  return Math.floor((hash >>> 0) * (words / 2 ** 32));
 }
 
 export const TAG = 0x7f;
@@ -92,7 +104,8 @@ export function* readingTable(bytes: Uint8Array): Generator<void, SniTable> {
   const lineCount = header[2]!;
   if (header[0] !== MAGIC) throw wrong("it does not begin like one of this kind of machine");
   if (lineCount < 1 || lineCount > MAX_LINES) throw wrong(`it cannot have ${lineCount} lines`);
-  if (aligned.length !== HEADER_LENGTH + LINE * (lineCount + MAX_PROBE) + header[5]!) {
+  const start = HEADER_LENGTH + 4 * filterWords(lineCount);
+  if (aligned.length !== start + LINE * (lineCount + MAX_PROBE) + header[5]!) {
     throw wrong("its parts are not as long as it says");
   }
   const table = viewsOf(aligned, header[1]!, [header[3]!, header[4]!], lineCount);
@@ -119,7 +132,7 @@ function tryKey(
     if (length > MAX_OWN_KEY) heapLength += length;
   }
   const table = emptyTable(count, heapLength, key, options.shared === true);
-  const { lines, heap, lineCount, multipliers } = table;
+  const { lines, filter, heap, lineCount, multipliers } = table;
   const entries = new Uint32Array(count);
   let kept = 0;
   let heapAt = 0;
@@ -138,6 +151,7 @@ function tryKey(
       lines[line + SLOT]! |= GOES_ON;
     }
     lines[slot + 1] = end - start;
+    filter[filterWord(hash, filter.length)]! |= filterBits(hash);
     writeWord(lines, slot + 2, index);
     if (end - start <= MAX_OWN_KEY) {
       let at = slot + SLOT_HEADER;
@@ -176,7 +190,8 @@ function slotFor(
 
 function emptyTable(count: number, heapLength: number, key: HashKey, shared: boolean): SniTable {
   const lineCount = Math.max(1, Math.ceil(count / NAMES_A_LINE));
-  const size = HEADER_LENGTH + LINE * (lineCount + MAX_PROBE) + heapLength;
+  const size = HEADER_LENGTH + 4 * filterWords(lineCount) + LINE * (lineCount + MAX_PROBE) +
+    heapLength;
   if (size > MAX_SIZE) throw new RangeError("Cannot index names that take more than 2 GiB");
   const bytes = new Uint8Array(shared ? new SharedArrayBuffer(size) : new ArrayBuffer(size));
   const header = [MAGIC, count, lineCount, key[0], key[1], heapLength];
@@ -185,10 +200,17 @@ function emptyTable(count: number, heapLength: number, key: HashKey, shared: boo
 }
 
 function viewsOf(bytes: Uint8Array, count: number, key: HashKey, lineCount: number): SniTable {
-  const end = HEADER_LENGTH + LINE * (lineCount + MAX_PROBE);
-  const lines = bytes.subarray(HEADER_LENGTH, end);
+  const words = filterWords(lineCount);
+  const filter = new Uint32Array(bytes.buffer, bytes.byteOffset + HEADER_LENGTH, words);
+  const start = HEADER_LENGTH + 4 * words;
+  const end = start + LINE * (lineCount + MAX_PROBE);
+  const lines = bytes.subarray(start, end);
   const heap = bytes.subarray(end);
-  return { bytes, count, key, multipliers: multipliersOf(key), lineCount, lines, heap };
+  return { bytes, count, key, multipliers: multipliersOf(key), lineCount, lines, filter, heap };
+}
+
+function filterWords(lineCount: number): number {
+  return 16 * Math.ceil(lineCount * NAMES_A_LINE / NAMES_A_WORD / 16);
 }
 
 /** As many names as it says, each within the buffer; and no more lines in a row without a free slot than are gone through. */
@@ -233,6 +255,7 @@ const MAGIC = 0x3269_6e73;
 const HEADER_LENGTH = 64;
 const IS_THERE = -1;
 const NAMES_A_LINE = 1.2;
+const NAMES_A_WORD = 4;
 const MAX_NAMES = 2 ** 24;
 const MAX_LINES = 2 ** 24;
 const MAX_SIZE = 0x7fff_ffff;

@@ -14,6 +14,8 @@ import { DOT, MAX_NAME_LENGTH, NameList } from "./name-list.ts";
 import {
   type BuildOptions,
   buildTable,
+  filterBits,
+  filterWord,
   GOES_ON,
   homeOf,
   LINE,
@@ -34,6 +36,7 @@ export const NOT_HELD = -1;
 export class SniTrie {
   readonly #table: SniTable;
   readonly #lines: Uint8Array;
+  readonly #filter: Uint32Array;
   readonly #heap: Uint8Array;
   readonly #lineCount: number;
   readonly #multipliers: Int32Array;
@@ -41,6 +44,7 @@ export class SniTrie {
   private constructor(table: SniTable) {
     this.#table = table;
     this.#lines = table.lines;
+    this.#filter = table.filter;
     this.#heap = table.heap;
     this.#lineCount = table.lineCount;
     this.#multipliers = table.multipliers;
@@ -111,6 +115,9 @@ export class SniTrie {
 
   /** The index of this very key, whose hash it is; REMOVED for one kept as such; NOT_HELD. */
   indexOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
+    const filter = this.#filter;
+    const bits = filterBits(hash);
+    if ((filter[filterWord(hash, filter.length)]! & bits) !== bits) return NOT_HELD;
     const lines = this.#lines;
     const tag = tagOf(hash);
     const length = end - start;
