@@ -95,12 +95,18 @@ export class RequestReader {
   #parse(bytes: Uint8Array, start: number, end: number): number {
     if (end - start > this.#limits.maxHeadBytes) throw new HttpError(431, "head too large");
     const from = start + emptyLineBefore(bytes, start);
-    const text = Buffer.from(bytes.buffer, bytes.byteOffset + from, end - 4 - from);
-    this.#head = parseRequestHead(text.toString("latin1"), this.#limits.maxHeaderFields);
+    const text = latin1Slice.call(bytes, from, end - 4);
+    this.#head = parseRequestHead(text, this.#limits.maxHeaderFields);
     this.#body = new BodySkipper(this.#head.body, this.#limits.maxSkippedBody);
     return end;
   }
 }
+
+/** Of any Uint8Array, without a Buffer around it: that one costs eight times as much, on Bun. */
+// oxlint-disable-next-line typescript/unbound-method -- it is called with its `this`
+const { latin1Slice } = Buffer.prototype as unknown as {
+  latin1Slice(this: Uint8Array, start: number, end: number): string;
+};
 
 /** Offset behind the empty line that ends the head in `bytes[start, end)`, or -1. Looks at `from` and on. */
 function endOfHead(bytes: Uint8Array, start: number, end: number, from: number): number {
