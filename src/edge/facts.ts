@@ -92,8 +92,10 @@ export class SessionFacts implements ConnectionFacts {
    */
   #siteOf(host: string): Site | undefined {
     const site = this.#site;
+    if (site.publicNameOnly) return undefined;
+    if (host === this.serverName) return site; // nearly always: spare it the rest
     const name = parseHost(host.includes(":") ? `[${host}]` : host)?.host;
-    if (name === undefined || site.publicNameOnly) return undefined;
+    if (name === undefined) return undefined;
     if (this.serverName === undefined) {
       if (site.tls.clientAuth !== undefined) return undefined;
       if (name === this.localAddress) return site; // what the credential was chosen by (policy §6.3)
