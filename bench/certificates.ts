@@ -125,9 +125,8 @@ async function measureCount(
   const seen = draw.take(Math.min(3000, Math.floor(count / 10)));
   // Whatever compiles when it is used often is compiled before it is measured.
   for (const [kind, server] of servers) {
-    const names = kind === "one" ? [nameOf(0)] : known;
-    await load.run(server, repeated(names, 2000));
     if (kind !== "one") await load.run(server, seen);
+    await load.run(server, repeated(kind === "one" ? [nameOf(0)] : known, WARM_UP));
   }
   for (let round = 0; round < options.rounds; round++) {
     const fresh = canBeNew && draw.left >= each ? draw.take(each) : undefined;
@@ -444,6 +443,7 @@ const RUN: Record<RuntimeName, readonly string[]> = {
   deno: [runtimeBinary("deno"), "run", "-A"],
   node: [runtimeBinary("node")],
 };
+const WARM_UP = 4000;
 const COUNTS = [1, 1000, 10_000, 100_000];
 /** Leaves of the local CA live 12 hours, and are renewed after 9.6. */
 const GOOD_FOR_MS = 8 * 3600_000;
