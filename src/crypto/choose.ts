@@ -47,9 +47,10 @@ export function chooseCrypto(
     return composeCrypto(nameOf(native, noble), { ...noble, ...native });
   }
   const wasm = wasmPrimitives(module);
-  const name = `native + wasm (${module.variant})`;
-  if (force === "wasm") return composeCrypto(name, { ...native, ...wasm });
-  return composeCrypto(name, mixed(runtime, native, wasm, module.variant));
+  const wasmName = `wasm (${module.variant})`;
+  if (force === "wasm") return composeCrypto(`${wasmName} + native`, { ...native, ...wasm });
+  const primitives = mixed(runtime, native, wasm, module.variant);
+  return composeCrypto(`native + ${wasmName}`, primitives);
 }
 
 function nameOf(native: NativePrimitives, noble: Primitives): string {

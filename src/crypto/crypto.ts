@@ -1,7 +1,7 @@
 /**
  * What the rest of sotto wants from cryptography: synchronous, and coarse where the hot path is.
  *
- * Three providers implement it (`native.ts`, `noble.ts`, later `wasm.ts`); `choose.ts` puts one together per runtime,
+ * Three providers implement it (`native.ts`, `wasm.ts`, `noble.ts`); `choose.ts` puts one together per runtime,
  * primitive by primitive. Nothing here knows TLS messages: names are those of the registries, secrets are bytes.
  *
  * Ownership, unless a method says otherwise: arguments are borrowed for the call, results are the caller's.
@@ -34,7 +34,7 @@ export interface Suite {
 }
 
 export interface Crypto {
-  /** For people: "native", "noble", "native + noble". */
+  /** For people: "native", "noble", "native + wasm (wide)". */
   readonly name: string;
 
   /** `length` bytes from the system's CSPRNG. */
