@@ -37,7 +37,8 @@ import { part } from "./wire/vectors.ts";
 export class ServerConnection implements RecordSink, HandshakeSink {
   readonly #link: Link;
   #state: State = new ExpectClientHello();
-  #messages: HandshakeReader = new HandshakeReader();
+  /** Undefined where nothing of a message is held and none is being read: an idle connection has none. */
+  #messages: HandshakeReader | undefined;
   #error: TlsError | undefined;
   #receiving = false;
   #userCanceled = 0;
@@ -176,23 +177,30 @@ export class ServerConnection implements RecordSink, HandshakeSink {
 
   /** A change_cipher_spec now would stand between the fragments of a message (RecordSink). */
   get midMessage(): boolean {
-    return this.#messages.pending;
+    return this.#messages?.pending === true;
   }
 
   /** One record's content (RecordSink). */
   record(type: number, bytes: Uint8Array, start: number, end: number): boolean {
-    if (type !== ContentType.handshake && this.#messages.pending) {
+    if (type !== ContentType.handshake && this.midMessage) {
       throw new TlsError("interleaved handshake message");
     }
     switch (type) {
       case ContentType.handshake:
-        return this.#messages.receive(bytes, start, end, this);
+        return this.#handshakeRecord(bytes, start, end);
       case ContentType.alert:
         this.#alert(bytes[start + 1]!);
         return this.#error === undefined;
       default:
         return this.#data(bytes, start, end);
     }
+  }
+
+  #handshakeRecord(bytes: Uint8Array, start: number, end: number): boolean {
+    const messages = this.#messages ??= new HandshakeReader();
+    const more = messages.receive(bytes, start, end, this);
+    if (more && !messages.pending) this.#messages = undefined;
+    return more;
   }
 
   /** A handshake message begins (HandshakeSink). */
@@ -260,7 +268,7 @@ export class ServerConnection implements RecordSink, HandshakeSink {
     this.#receiving = true;
     try {
       this.#enter(step());
-      if (!nested && this.wantsInput && this.#messages.resume(this)) {
+      if (!nested && this.wantsInput && (this.#messages?.resume(this) ?? true)) {
         this.#link.reader.resume(this);
       }
     } catch (error) {
