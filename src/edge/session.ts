@@ -28,9 +28,9 @@ import { describeException } from "./exception.ts";
 import { SessionFacts } from "./facts.ts";
 import type { HandlerConnection, PassOnHandler } from "./handlers/handler.ts";
 import type { EndingLimit } from "./limits.ts";
+import { isOurs, Opening } from "./opening.ts";
 import { OutputQueue } from "./output-queue.ts";
-import { HelloPeek, PlainConnection } from "./passthrough.ts";
-import { mayBeginPlainHttp, PlainHttp } from "./plain-http.ts";
+import { PlainConnection } from "./passthrough.ts";
 import type { SessionHost } from "./session-host.ts";
 import { SessionStream } from "./session-stream.ts";
 import type { Source } from "./sources.ts";
@@ -45,7 +45,7 @@ export class Session implements SocketEvents, Output, Timed {
   /** When bytes have waited for too long for a peer that takes none. */
   #stalledAtMs = Infinity;
   /** Bytes from which it cannot be told yet what is spoken, or to whom. */
-  #opening: PlainHttp | HelloPeek | undefined;
+  #opening: Opening | undefined;
   /** A PlainConnection where we are not the ones to decrypt. */
   #connection: ServerConnection | PlainConnection | undefined;
   /** The one that was current at the first byte. */
@@ -387,28 +387,26 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** The first bytes. Returns all that have come once it is clear whose they are; undefined before, and if nobody's. */
   #begin(bytes: Uint8Array): Uint8Array | undefined {
+    const { passOn } = this.#host;
     const snapshot = this.#snapshot ??= this.#host.snapshot;
-    if (this.#opening === undefined && mayBeginPlainHttp(bytes[0]!)) {
-      this.#opening = new PlainHttp(snapshot);
+    if (this.#opening === undefined && isOurs(bytes[0]!, passOn)) {
+      this.#connection = new ServerConnection(snapshot.server, this);
+      return bytes;
     }
-    if (this.#opening instanceof PlainHttp) {
-      const answer = this.#opening.receive(bytes);
-      if (answer !== undefined) this.#answerPlainHttp(answer);
+    this.#opening ??= new Opening(snapshot, passOn);
+    const opened = this.#opening.receive(bytes);
+    if (opened === undefined) return undefined;
+    this.#opening = undefined;
+    if ("answer" in opened) {
+      this.#answerPlainHttp(opened.answer);
       return undefined;
     }
-    const { passOn } = this.#host;
-    let peeked;
-    if (passOn !== undefined) {
-      this.#opening ??= new HelloPeek(snapshot.server.limits.maxClientHello);
-      peeked = this.#opening.receive(bytes);
-      if (peeked === undefined) return undefined;
-      this.#opening = undefined;
+    if (opened.handler === undefined) {
+      this.#connection = new ServerConnection(snapshot.server, this);
+    } else {
+      this.#passOn(opened.handler, opened.name);
     }
-    const name = peeked?.name;
-    const handler = name === undefined ? undefined : passOn!(name, snapshot);
-    if (handler === undefined) this.#connection = new ServerConnection(snapshot.server, this);
-    else this.#passOn(handler, name!);
-    return peeked === undefined ? bytes : peeked.bytes;
+    return opened.bytes;
   }
 
   /** From here on this session carries bytes that it does not read. */
