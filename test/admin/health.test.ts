@@ -35,6 +35,14 @@ test("design 12: it is ready when it listens, has a snapshot and the public name
   ]);
 });
 
+test("design 2: what happened so far is told in numbers, the lag of the loop among it", async () => {
+  const counters = () => ({ accepted: 7, loopLag: { "1": 50, more: 1 } });
+  const response = await healthApp({ health: () => READY, stop() {}, counters }).request(
+    "/counters",
+  );
+  expect(await response.json()).toEqual(counters());
+});
+
 test("design 12: it is healthy as long as it answers, ready or not", async () => {
   const response = await app({ isListening: false }).request("/healthz");
   expect([response.status, await response.text()]).toEqual([200, "ok\n"]);

@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, test } from "vitest";
 
 import { chooseCrypto } from "../../src/crypto/choose.ts";
+import { Checksum } from "../../src/snapshot/checksum.ts";
 import { SiteClientAuth } from "../../src/snapshot/client-auth.ts";
 import {
   decodeSnapshot,
@@ -164,10 +165,44 @@ describe("A snapshot", () => {
     }
   });
 
+  test("of which any byte of its frame is another is refused: head, sections, sums, length", () => {
+    const whole = encoded();
+    const places = [
+      ...Array.from({ length: 200 }, (_, i) => i),
+      ...Array.from({ length: 120 }, (_, i) => whole.length - 1 - i),
+    ];
+    for (const at of places) {
+      for (const flip of [1, 0x80]) {
+        const changed = whole.slice();
+        changed[at]! ^= flip;
+        expect(() => decodeSnapshot(crypto, changed), `byte ${at}`).toThrow(SnapshotFormatError);
+      }
+    }
+  });
+
+  test("whose checksum is right but not what is in it is refused, or has no such site", () => {
+    const whole = encoded();
+    const content = whole.subarray(0, whole.length - 40 - 32 * Math.ceil(whole.length / 65_600));
+    const names = ["a.example", "x.a.example", "b.example", "cover.example"].map(bytes);
+    for (let at = 8; at < content.length; at += 23) {
+      const changed = content.slice();
+      changed[at]! ^= 0xff;
+      const checksum = new Checksum(crypto);
+      checksum.update(changed);
+      const file = Uint8Array.of(...changed, ...checksum.finish());
+      try {
+        const { table } = decodeSnapshot(crypto, file);
+        const snapshot = new Snapshot({ server, sites: [] }, table);
+        for (const name of names) snapshot.find(name);
+      } catch (error) {
+        expect(error).toBeInstanceOf(SnapshotFormatError);
+      }
+    }
+  });
+
   test("of another version is refused, though its checksum is right", () => {
-    const parts = [bytes("sottosn1"), encoded().subarray(8, -32)];
-    const body = Uint8Array.from(parts.flatMap((part) => [...part]));
-    const changed = Uint8Array.of(...body, ...crypto.digest("sha256", body));
+    const changed = encoded();
+    changed.set(bytes("sottosn1"));
     expect(() => decodeSnapshot(crypto, changed)).toThrow("it is no snapshot of this version");
   });
 
