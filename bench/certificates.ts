@@ -55,7 +55,7 @@ export interface CertificatesResult {
 
 export async function measureCertificates(
   runtime: RuntimeName,
-  options: Pick<BenchOptions, "rounds" | "connections" | "counts">,
+  options: Pick<BenchOptions, "rounds" | "connections" | "warmUp" | "counts">,
   say: (line: string) => void,
 ): Promise<{ readonly results: CertificatesResult[]; readonly figures: Figure[] }> {
   const results: CertificatesResult[] = [];
@@ -87,7 +87,7 @@ async function measureCount(
   runtime: RuntimeName,
   store: Store,
   one: Store,
-  options: Pick<BenchOptions, "rounds" | "connections">,
+  options: Pick<BenchOptions, "rounds" | "connections" | "warmUp">,
   load: Load,
   say: (line: string) => void,
 ): Promise<CertificatesResult[]> {
@@ -126,7 +126,7 @@ async function measureCount(
   // Whatever compiles when it is used often is compiled before it is measured.
   for (const [kind, server] of servers) {
     if (kind !== "one") await load.run(server, seen);
-    await load.run(server, repeated(kind === "one" ? [nameOf(0)] : known, WARM_UP));
+    await load.run(server, repeated(kind === "one" ? [nameOf(0)] : known, options.warmUp));
   }
   for (let round = 0; round < options.rounds; round++) {
     const fresh = canBeNew && draw.left >= each ? draw.take(each) : undefined;
@@ -443,7 +443,6 @@ const RUN: Record<RuntimeName, readonly string[]> = {
   deno: [runtimeBinary("deno"), "run", "-A"],
   node: [runtimeBinary("node")],
 };
-const WARM_UP = 4000;
 const COUNTS = [1, 1000, 10_000, 100_000];
 /** Leaves of the local CA live 12 hours, and are renewed after 9.6. */
 const GOOD_FOR_MS = 8 * 3600_000;

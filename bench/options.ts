@@ -169,7 +169,7 @@ const BRIEF: Record<BenchName, Partial<Numbers>> = {
   record: { rounds: 6, megabytes: 64 },
   idle: { rounds: 1, connections: 1000, warmUp: 500 },
   forward: { rounds: 2 },
-  certificates: { rounds: 2, connections: 60 },
+  certificates: { rounds: 2, connections: 60, warmUp: 1000 },
   soak: { handshakes: 3000, minutes: 0.5 },
   core: { rounds: 3, connections: 100 },
   crypto: {},
