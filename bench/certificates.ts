@@ -142,9 +142,12 @@ async function measureCount(
   const many = draw.take(Math.min(10_000, count) - draw.taken);
   for (const [kind, server] of servers) {
     await load.run(server, kind === "one" ? repeated([nameOf(0)], many.length) : many);
-    (kind === "one" ? base : measured.get(kind)!).memoryLater.push(pss(server.pid));
   }
-  for (const server of servers.values()) await server.stop();
+  await new Promise((resolve) => setTimeout(resolve, REST_LATER_MS));
+  for (const [kind, server] of servers) {
+    (kind === "one" ? base : measured.get(kind)!).memoryLater.push(pss(server.pid));
+    await server.stop();
+  }
   return kinds.map((kind) => measured.get(kind)!.result(runtime, count, kind, base));
 }
 
@@ -448,3 +451,4 @@ const COUNTS = [1, 1000, 10_000, 100_000];
 const GOOD_FOR_MS = 8 * 3600_000;
 /** After a start: collectors give back what they do not need. */
 const REST_MS = 1500;
+const REST_LATER_MS = 12_000;

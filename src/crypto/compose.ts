@@ -14,6 +14,7 @@ import type {
   HpkeRecipient,
   KeyPair,
   KeySchedule,
+  PrivateKeyBlock,
   RunningHash,
   SharedKey,
   SignatureName,
@@ -89,8 +90,8 @@ class ComposedCrypto implements Crypto {
     return hpkeKeyPair(this.#primitives, kem);
   }
 
-  signingKey(pem: string): SigningKey {
-    return signingKey(this.#primitives, pem);
+  signingKey(key: string | PrivateKeyBlock): SigningKey {
+    return signingKey(this.#primitives, key);
   }
 
   verify(

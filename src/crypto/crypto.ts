@@ -78,10 +78,10 @@ export interface Crypto {
   /**
    * A private key made ready to sign.
    *
-   * @param pem PKCS#8, SEC 1 or PKCS#1 in PEM
+   * @param key PKCS#8, SEC 1 or PKCS#1 in PEM, or what such a block holds
    * @throws {TypeError} it cannot be read, or its kind is none of ECDSA P-256/P-384, RSA ≥ 2048, RSA-PSS, Ed25519
    */
-  signingKey(pem: string): SigningKey;
+  signingKey(key: string | PrivateKeyBlock): SigningKey;
 
   /**
    * Verifies a CertificateVerify signature.
@@ -104,6 +104,13 @@ export interface RunningHash {
   digest(): Uint8Array;
   /** A second one that goes its own way from here. */
   clone(): RunningHash;
+}
+
+/** A PEM block without its armour. */
+export interface PrivateKeyBlock {
+  /** "PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY" */
+  readonly label: string;
+  readonly der: Uint8Array;
 }
 
 export interface Aead {

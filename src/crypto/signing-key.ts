@@ -7,7 +7,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import type { SignatureName, SigningKey } from "./crypto.ts";
+import type { PrivateKeyBlock, SignatureName, SigningKey } from "./crypto.ts";
 import type { Primitives } from "./primitives.ts";
 import { pssPrivateKey, pssPublicKey, pssSpki } from "./rsa-pss-key.ts";
 
@@ -28,8 +28,11 @@ export interface Signatures {
 export type SignaturePrimitives = Pick<Primitives, "ecdsa-p256" | "ecdsa-p384" | "ed25519" | "rsa">;
 
 /** @throws {TypeError} it cannot be read, or its kind is none that TLS 1.3 signs with here */
-export function signingKey(primitives: SignaturePrimitives, pem: string): SigningKey {
-  const key = readPrivateKey(pem);
+export function signingKey(
+  primitives: SignaturePrimitives,
+  source: string | PrivateKeyBlock,
+): SigningKey {
+  const key = readPrivateKey(typeof source === "string" ? blockOf(source) : source);
   const schemes = schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
   const algorithm = ALGORITHM_OF[schemes[0]!];
@@ -107,6 +110,8 @@ function schemesOf({ object, pss }: Key, minRsaBits: number): readonly Signature
   return pss?.schemes ?? RSAE_SCHEMES;
 }
 
+/** No RSA key is as short, and most keys are: they need not be looked into. */
+const NO_RSA_KEY = 256;
 const OWN_RSA_BITS = 2048;
 /** Whether a peer's key is strong enough is for the check of its chain to say; this only keeps nonsense out. */
 const PEER_RSA_BITS = 1024;
@@ -127,13 +132,17 @@ const PEM_TYPES = {
 } as const;
 
 /** The first private key of a PEM text; what stands before it ("EC PARAMETERS", certificates) is passed over. */
-function readPrivateKey(pem: string): Key {
+function blockOf(pem: string): PrivateKeyBlock {
   const block = /-----BEGIN ((?:EC |RSA )?PRIVATE KEY)-----([^-]*)-----END \1-----/.exec(pem);
   if (block === null) throw new TypeError("Cannot read private key: no unencrypted PEM key in it");
-  const type = PEM_TYPES[block[1] as keyof typeof PEM_TYPES];
-  const der = Buffer.from(block[2]!, "base64");
+  return { label: block[1]!, der: Buffer.from(block[2]!, "base64") };
+}
+
+function readPrivateKey({ label, der: bytes }: PrivateKeyBlock): Key {
+  const type = PEM_TYPES[label as keyof typeof PEM_TYPES];
+  const der = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   try {
-    const pss = type === "pkcs8" ? pssPrivateKey(der) : undefined;
+    const pss = type === "pkcs8" && der.length > NO_RSA_KEY ? pssPrivateKey(der) : undefined;
     if (pss !== undefined) {
       const object = createPrivateKey({
         key: Buffer.from(pss.pkcs1),

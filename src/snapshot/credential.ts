@@ -85,7 +85,7 @@ export class SiteCredential extends ServerCredential {
 
   /** On this thread, however long it takes. */
   signHere(scheme: number, content: Uint8Array): Uint8Array {
-    return this.#keys.get(this.#keyOwner, () => this.keyPem).sign(
+    return this.#keys.get(this.#keyOwner, this.key).sign(
       SCHEME_NAMES.get(scheme)!,
       content,
     );

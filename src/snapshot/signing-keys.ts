@@ -3,7 +3,7 @@
  * few are visited at a time: those least recently used go back to what they are made from.
  * @module
  */
-import type { Crypto, SigningKey } from "../crypto/crypto.ts";
+import type { Crypto, PrivateKeyBlock, SigningKey } from "../crypto/crypto.ts";
 import { Recent } from "./recent.ts";
 
 /** The credential, or a number that stands for it. */
@@ -32,9 +32,9 @@ export class SigningKeys {
    * @param owner whose key it is
    * @throws {TypeError} it cannot be read
    */
-  get(owner: KeyOwner, pem: () => string): SigningKey {
+  get(owner: KeyOwner, source: string | PrivateKeyBlock): SigningKey {
     let key = this.#ready.get(owner);
-    if (key === undefined) this.put(owner, key = this.#crypto.signingKey(pem()));
+    if (key === undefined) this.put(owner, key = this.#crypto.signingKey(source));
     return key;
   }
 
