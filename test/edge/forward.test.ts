@@ -204,7 +204,7 @@ describe("forward holds back", () => {
     const { edge } = await forwardTo([upstream.address]);
     const client = await edge.connect();
     await settled(() => written);
-    expect(written).toBeLessThan(TOTAL / 2);
+    expect(written).toBeLessThan(MOST_HELD);
     let received = 0;
     for (let part = await client.read(); part !== undefined; part = await client.read()) {
       received += part.length;
@@ -230,7 +230,7 @@ describe("forward holds back", () => {
       await client.closeWrite();
     })();
     await settled(() => written);
-    expect(written).toBeLessThan(TOTAL / 2);
+    expect(written).toBeLessThan(MOST_HELD);
     let ended = false;
     socket!.on("end", () => ended = true);
     socket!.resume();
@@ -241,7 +241,10 @@ describe("forward holds back", () => {
     expect(await readText(client)).toBe("");
   });
 
-  const TOTAL = 64 * 1024 * 1024;
+  const MEGABYTE = 1024 * 1024;
+  const TOTAL = 128 * MEGABYTE;
+  /** The kernel may hold 32 + 4 MB of each of the two connections (tcp_rmem, tcp_wmem); we hold little. */
+  const MOST_HELD = 96 * MEGABYTE;
   const PIECE = new Uint8Array(256 * 1024);
 });
 
