@@ -263,7 +263,8 @@ test("Many changes are folded into a new base on another thread; sites keep thei
   expect(got).toBe(plane.snapshot);
   expect(plane.snapshot.index.base.size).toBe(2500);
   expect(plane.snapshot.index.overlay.size).toBe(0);
-  expect(plane.snapshot.slots.get(9)).toBe(first);
+  // A place holds bytes; the object that was made of them may have been let go and made again.
+  expect(plane.snapshot.slots.get(9)).toEqual(first);
   expect(plane.snapshot.findText("n2499.localhost")!.names).toEqual(["n2499.localhost"]);
 
   await plane.reload(await configOf(off + sites(2499)));
