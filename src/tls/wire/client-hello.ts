@@ -14,6 +14,7 @@
  * @module
  */
 import { TlsError } from "../error.ts";
+import { listsProtocol, listsProtocolAlone, protocolNames } from "./alpn.ts";
 import {
   checkExtension,
   checkServerName,
@@ -30,7 +31,7 @@ import {
 import { isHostName } from "./host-name.ts";
 import { checkShares, countKeyShares, findKeyShare, hasKeyShare } from "./key-shares.ts";
 import { checkPskIndex, OfferedPsks } from "./offered-psks.ts";
-import { hasCode, mark, part, u16At, u24At, unmark } from "./vectors.ts";
+import { hasCode, latin1, mark, part, u16At, u24At, unmark } from "./vectors.ts";
 
 export { checkSecondClientHello } from "./second-client-hello.ts";
 
@@ -242,22 +243,25 @@ export class ClientHello {
     return this.has(ExtensionType.application_layer_protocol_negotiation);
   }
 
+  /** That protocol, and no other beside it. */
+  offersAlpnAlone(name: string): boolean {
+    const list = this.#bodyAt(ExtensionType.application_layer_protocol_negotiation);
+    return list !== 0 && listsProtocolAlone(this.#bytes, list + 2, this.#bodyEnd(list), name);
+  }
+
   /** One character per byte. For logs and tests. */
   alpnProtocols(): string[] {
-    const names: string[] = [];
     const list = this.#bodyAt(ExtensionType.application_layer_protocol_negotiation);
-    if (list === 0) return names;
-    const end = this.#bodyEnd(list);
-    for (let at = list + 2; at < end; at += 1 + this.#bytes[at]!) {
-      names.push(latin1(this.#bytes, at + 1, at + 1 + this.#bytes[at]!));
-    }
-    return names;
+    return list === 0 ? [] : protocolNames(this.#bytes, list + 2, this.#bodyEnd(list));
   }
 
   /** The first of our protocols that the client lists (RFC 7301 §3.2: the server's order decides). */
   selectAlpn(ours: readonly string[]): string | undefined {
+    const list = this.#bodyAt(ExtensionType.application_layer_protocol_negotiation);
+    if (list === 0) return undefined;
+    const end = this.#bodyEnd(list);
     for (const name of ours) {
-      if (this.#listsProtocol(name)) return name;
+      if (listsProtocol(this.#bytes, list + 2, end, name)) return name;
     }
     return undefined;
   }
@@ -424,33 +428,10 @@ export class ClientHello {
     return at !== 0 && hasCode(this.#bytes, at + prefix, this.#bodyEnd(at), code);
   }
 
-  #listsProtocol(name: string): boolean {
-    const list = this.#bodyAt(ExtensionType.application_layer_protocol_negotiation);
-    if (list === 0) return false;
-    const end = this.#bodyEnd(list);
-    for (let at = list + 2; at < end; at += 1 + this.#bytes[at]!) {
-      if (this.#bytes[at] === name.length && this.#spells(name, at + 1)) return true;
-    }
-    return false;
-  }
-
-  #spells(name: string, at: number): boolean {
-    for (let i = 0; i < name.length; i++) {
-      if (this.#bytes[at + i] !== name.charCodeAt(i)) return false;
-    }
-    return true;
-  }
-
   #offered(index: number): OfferedPsks {
     if (this.#psks === undefined) checkPskIndex(index, 0);
     return this.#psks!;
   }
-}
-
-function latin1(bytes: Uint8Array, at: number, end: number): string {
-  let text = "";
-  for (; at < end; at++) text += String.fromCharCode(bytes[at]!);
-  return text;
 }
 
 const KNOWN: readonly number[] = Object.values(ExtensionType);

@@ -139,3 +139,10 @@ function checkFill(declared: number, present: number, min: number): void {
  * takes its marks away, by walking again, before it returns or throws.
  */
 const marks = new Uint32Array(2048);
+
+/** One character per byte. */
+export function latin1(bytes: Uint8Array, at: number, end: number): string {
+  let text = "";
+  for (; at < end; at++) text += String.fromCharCode(bytes[at]!);
+  return text;
+}

@@ -102,6 +102,7 @@ describe("a whole hello", () => {
     expect(hello.selectAlpn(["h3", "h2"])).toBe("h2");
     expect(hello.selectAlpn(["h", "http/1.10", "http/1."])).toBeUndefined();
     expect(hello.selectAlpn([])).toBeUndefined();
+    expect(hello.offersAlpnAlone("h2")).toBe(false);
   });
 
   test("gives the PSKs in any order of asking", () => {
