@@ -3,8 +3,11 @@ export class OutputQueue {
   #bytes: Uint8Array;
   #start = 0;
   #end = 0;
+  /** When its bytes have waited for too long for a peer that takes none; for whoever gives them that long. */
+  stalledAtMs: number;
 
-  constructor(bytes: Uint8Array, start: number, end: number) {
+  constructor(bytes: Uint8Array, start: number, end: number, stalledAtMs: number = Infinity) {
+    this.stalledAtMs = stalledAtMs;
     const length = end - start;
     this.#bytes = length <= SMALL ? new Uint8Array(SMALL) : spare(length);
     this.push(bytes, start, end);

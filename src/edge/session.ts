@@ -22,10 +22,12 @@ import { ServerConnection } from "../tls/connection.ts";
 import { type Reason, TlsError } from "../tls/error.ts";
 import type { EchStatus, Negotiated, Output, SignatureRequest } from "../tls/output.ts";
 import type { ClientHello } from "../tls/wire/client-hello.ts";
+import { chooseSite } from "./choose-site.ts";
 import { add } from "./counters.ts";
 import type { Timed } from "./deadlines.ts";
 import { describeException } from "./exception.ts";
 import { SessionFacts } from "./facts.ts";
+import { reportException, reportTlsError } from "./fault-report.ts";
 import type { HandlerConnection, PassOnHandler } from "./handlers/handler.ts";
 import type { EndingLimit } from "./limits.ts";
 import { isOurs, Opening } from "./opening.ts";
@@ -42,8 +44,6 @@ export class Session implements SocketEvents, Output, Timed {
   readonly #host: SessionHost;
   #phase: Phase = Phase.Silent;
   #phaseEndsMs: number;
-  /** When bytes have waited for too long for a peer that takes none. */
-  #stalledAtMs = Infinity;
   /** Bytes from which it cannot be told yet what is spoken, or to whom. */
   #opening: Opening | undefined;
   /** A PlainConnection where we are not the ones to decrypt. */
@@ -95,12 +95,11 @@ export class Session implements SocketEvents, Output, Timed {
       if (this.#queue !== undefined) {
         if (this.#queue.writeTo(this.#socket) > 0) {
           this.#moved();
-          this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+          this.#queue.stalledAtMs = this.#stallsAtMs();
         }
         if (this.#queue.length > 0) return this.#steer();
         this.#queue.release();
         this.#queue = undefined;
-        this.#stalledAtMs = Infinity;
         if (this.#phase === Phase.Lingering) return this.#shutdown();
         if (this.#weEndedWrite) this.#endPlain();
       }
@@ -147,8 +146,7 @@ export class Session implements SocketEvents, Output, Timed {
     if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
     const taken = this.#socket.write(bytes, start, end);
     if (taken === end - start) return;
-    this.#queue = new OutputQueue(bytes, start + taken, end);
-    this.#stalledAtMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+    this.#queue = new OutputQueue(bytes, start + taken, end, this.#stallsAtMs());
   }
 
   chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal | undefined {
@@ -158,17 +156,14 @@ export class Session implements SocketEvents, Output, Timed {
       this.#phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
       this.#host.helloCame(this);
     }
-    if (hello.offersAlpn && asksForChallenge(hello)) {
-      return { refuse: "no application protocol in common" };
-    }
-    const name = hello.serverName;
     const isHidden = ech.outcome === "accepted";
-    this.#site = name === undefined
-      ? this.#snapshot!.findWithoutName(this.#socket.localAddress, isHidden)
-      : this.#snapshot!.find(name, isHidden);
-    if (this.#site !== undefined) return this.#site.tls;
-    if (name === undefined) return { refuse: "missing server_name" };
-    return this.#askOnDemand(hello, isHidden) ? undefined : { refuse: "unrecognized name" };
+    const chosen = chooseSite(this.#snapshot!, hello, this.#socket.localAddress, isHidden);
+    if (chosen === undefined) {
+      return this.#askOnDemand(hello, isHidden) ? undefined : { refuse: "unrecognized name" };
+    }
+    if ("refuse" in chosen) return chosen;
+    this.#site = chosen;
+    return chosen.tls;
   }
 
   /** A name that nobody serves yet. False: nor will. */
@@ -304,12 +299,14 @@ export class Session implements SocketEvents, Output, Timed {
   // What time says
 
   get deadlineMs(): number {
-    return Math.min(this.#phaseEndsMs, this.#stalledAtMs);
+    return Math.min(this.#phaseEndsMs, this.#queue?.stalledAtMs ?? Infinity);
   }
 
   expire(nowMs: number): void {
     try {
-      if (this.#stalledAtMs <= nowMs) return this.#cut("writeStallTimeout");
+      if (this.#queue !== undefined && this.#queue.stalledAtMs <= nowMs) {
+        return this.#cut("writeStallTimeout");
+      }
       switch (this.#phase) {
         case Phase.Silent:
           return this.#cut("helloTimeout");
@@ -502,29 +499,19 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   #peerFault(error: TlsError): void {
-    const { counters, log } = this.#host;
     const ech = this.#connection?.ech;
-    counters.error(error, ech);
-    if (log.debug !== false) {
-      log.event("debug", this.#phase < Phase.Fresh ? "handshake failed" : "connection failed", {
-        peer: this.#socket.remoteAddress,
-        err: error.reason,
-        alert: error.alert,
-        ech: ech?.outcome,
-        site: this.#siteForLog(),
-      });
-    }
+    this.#host.counters.error(error, ech);
+    reportTlsError(this.#host, error, {
+      socket: this.#socket,
+      site: this.#site,
+      ech,
+      isEstablished: this.#phase >= Phase.Fresh,
+    });
     const peersFault = error.alert !== undefined && error.alert !== "internal_error";
     if (this.#phase < Phase.Fresh) this.#handshakeOver("failed", peersFault);
     if (error.reason === "received alert") this.#close();
     else this.#linger(this.#host.limits.lingerBytes);
     this.#leaveHandler();
-  }
-
-  /** One name of it, whichever the client asked for; none where ECH hides it from everybody but us (policy §8.6). */
-  #siteForLog(): string | undefined {
-    const isHidden = this.#connection?.ech?.outcome === "accepted";
-    return isHidden && this.#host.log.names !== true ? undefined : this.#site?.names[0];
   }
 
   #ownFault(error: unknown): void {
@@ -546,17 +533,7 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   #exception(error: unknown): void {
-    const { counters, log, rethrow } = this.#host;
-    counters.exceptions++;
-    log.event("error", "exception ended a connection", {
-      ...describeException(error),
-      site: this.#siteForLog(),
-    });
-    if (rethrow) {
-      queueMicrotask(() => {
-        throw error;
-      });
-    }
+    reportException(this.#host, error, { site: this.#site, ech: this.#connection?.ech });
   }
 
   /** Closes at once, without a word. */
@@ -573,7 +550,8 @@ export class Session implements SocketEvents, Output, Timed {
     if (this.#phase >= Phase.Cut) return;
     if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
     this.#phase = Phase.Cut;
-    this.#phaseEndsMs = this.#stalledAtMs = Infinity;
+    this.#phaseEndsMs = Infinity;
+    this.#queue = undefined;
     this.#socket.terminate();
   }
 
@@ -631,8 +609,12 @@ export class Session implements SocketEvents, Output, Timed {
   /** What the socket has taken still goes out, within the time of a stalled write. */
   #close(): void {
     this.#phase = Phase.Closing;
-    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+    this.#phaseEndsMs = this.#stallsAtMs();
     this.#socket.close();
+  }
+
+  #stallsAtMs(): number {
+    return this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
   }
 
   #answerPlainHttp(answer: Uint8Array): void {
@@ -652,13 +634,6 @@ export class Session implements SocketEvents, Output, Timed {
     }
   }
 }
-
-/** RFC 8737 §3: a CA that looks for a challenge lists nothing else. There is none, whatever the name (policy §9). */
-function asksForChallenge(hello: ClientHello): boolean {
-  return hello.selectAlpn(CHALLENGE_PROTOCOLS) !== undefined && hello.alpnProtocols().length === 1;
-}
-
-const CHALLENGE_PROTOCOLS = ["acme-tls/1"];
 
 const Phase = {
   Silent: 0,
