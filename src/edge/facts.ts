@@ -103,7 +103,9 @@ export class SessionFacts implements ConnectionFacts {
       return site;
     }
     const other = this.#snapshot.findText(name);
-    if (other === undefined || other === site) return other;
+    if (other === undefined) return undefined;
+    // Sites are made when they are asked for: the same one may be another object by now. Two have no name in common.
+    if (other.names[0] === site.names[0]) return site;
     if (other.publicNameOnly || other.handler.kind === "passthrough") return undefined;
     if (other.requireEch === true && this.ech.outcome !== "accepted") return undefined;
     if (!isSameClientAuth(site.tls.clientAuth, other.tls.clientAuth)) return undefined;

@@ -3,6 +3,7 @@ import { SessionFacts } from "../../src/edge/facts.ts";
 import { RespondHandler } from "../../src/edge/handlers/respond.ts";
 import type { Socket } from "../../src/runtime/runtime.ts";
 import { SiteClientAuth } from "../../src/snapshot/client-auth.ts";
+import { decodeSnapshot, encodeSnapshot } from "../../src/snapshot/codec.ts";
 import { credentialFromPem } from "../../src/snapshot/credential.ts";
 import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
 import type { ClientAuth } from "../../src/tls/config.ts";
@@ -59,6 +60,36 @@ it("policy 8.5: sni_host says match, covered or any", async () => {
   expect(await may({ sniHost: "match" }, ["a.example", "b.example"])).toEqual([true, false, false]);
   expect(await may(undefined, ["a.example", "b.example"])).toEqual([true, true, false]);
   expect(await may({ sniHost: "any" }, ["a.example"])).toEqual([true, true, false]);
+});
+
+it("policy 8.5: a site is the same one though it was let go and made again meanwhile", async () => {
+  const hosts = { sniHost: "match" } as const;
+  const mode = new SiteClientAuth("require", { anchors: [], authorities: [] });
+  const auth = await site(["c.example", "c2.example"], undefined, mode);
+  const made = [{ ...await site(["a.example", "a2.example"]), hosts }, auth];
+  const many = Array.from(
+    { length: 2100 },
+    (_, i): Site => ({ ...made[0]!, names: [`n${i}.example`] }),
+  );
+  const facts = { createdMs: 0, configHash: "", rootKey: "", authorities: "", flightPadding: 0 };
+  const encoding = encodeSnapshot(
+    testCrypto,
+    new Snapshot({ server: base.config, sites: [...made, ...many] }),
+    { ...facts, ech: undefined },
+  );
+  const bytes = Buffer.concat([...encoding]);
+  const { table } = decodeSnapshot(testCrypto, new Uint8Array(bytes));
+  const snapshot = new Snapshot({ server: base.config, sites: [] }, table);
+  for (
+    const [name, second] of [["a.example", "a2.example"], ["c.example", "c2.example"]] as const
+  ) {
+    const found = snapshot.findText(name)!;
+    const facts = factsOf(found, snapshot, { serverName: name });
+    for (let i = 0; i < many.length; i++) snapshot.findText(`n${i}.example`);
+    expect(snapshot.findText(name)).not.toBe(found);
+    expect(facts.mayServe(second)).toBe(true);
+    expect(facts.mayServe("n1.example")).toBe(false);
+  }
 });
 
 it("policy 7.5: another site with the same client authentication may be asked for, with another not", async () => {
