@@ -1,4 +1,5 @@
 import { describe, expect, it, onTestFinished } from "vitest";
+import { ForwardHandler } from "../../src/edge/handlers/forward.ts";
 import { chooseUpstream, Upstream, upstreamName } from "../../src/edge/upstreams/upstream.ts";
 import { DEFAULT_UPSTREAM_LIMITS } from "../../src/edge/upstreams/limits.ts";
 import { thisRuntime } from "../../src/runtime/detect.ts";
@@ -36,6 +37,21 @@ describe("the choice among upstreams", () => {
     [a.outUntilMs, b.outUntilMs, c.outUntilMs] = [300, 100, 200];
     expect(chooseUpstream([a, b, c], [], 0, 0)).toBe(b);
     expect(chooseUpstream([a, b, c], [b], 0, 0)).toBe(c);
+  });
+
+  it("is by turns also among handlers that are made for one connection each", async () => {
+    const { upstreams } = await testUpstreams();
+    const spec = {
+      kind: "forward",
+      upstreams: [{ path: "a" }, { path: "b" }],
+      proxyProtocol: 0,
+    } as const;
+    const chosen = Array.from(
+      { length: 4 },
+      () => new ForwardHandler(spec, upstreams).choose([])?.name,
+    );
+    expect(new Set(chosen).size).toBe(2);
+    expect(chosen.slice(2)).toEqual(chosen.slice(0, 2));
   });
 
   it("is named by address", () => {

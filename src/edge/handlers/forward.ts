@@ -17,7 +17,7 @@ export class ForwardHandler implements Handler {
   readonly upstreams: Upstreams;
   readonly #among: readonly Upstream[];
   readonly #proxyProtocol: 0 | 1 | 2;
-  #turn = 0;
+  #turn: number;
 
   /** @throws {RangeError} no upstream */
   constructor(spec: ForwardSpec | PassthroughSpec, upstreams: Upstreams) {
@@ -25,6 +25,7 @@ export class ForwardHandler implements Handler {
     this.upstreams = upstreams;
     this.#among = spec.upstreams.map((address) => upstreams.of(address));
     this.#proxyProtocol = spec.proxyProtocol;
+    this.#turn = upstreams.nextTurn();
   }
 
   open(stream: Stream, facts: ConnectionFacts): HandlerConnection {

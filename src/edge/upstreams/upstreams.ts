@@ -29,6 +29,7 @@ export class Upstreams {
   readonly #runtime: UpstreamsParts["runtime"];
   readonly #byName = new Map<string, Upstream>();
   readonly #checks = new Map<string, { readonly everyMs: number; readonly stop: () => void }>();
+  #turn = 0;
 
   constructor({ runtime, clock, log, limits }: UpstreamsParts) {
     this.#runtime = runtime;
@@ -42,6 +43,11 @@ export class Upstreams {
     let upstream = this.#byName.get(name);
     if (upstream === undefined) this.#byName.set(name, upstream = new Upstream(address));
     return upstream;
+  }
+
+  /** Where a handler begins: those of sites that are seldom visited are made again for nearly every connection. */
+  nextTurn(): number {
+    return this.#turn++;
   }
 
   /** These are all there are from now on: others are forgotten, and those that wish it are checked. */
