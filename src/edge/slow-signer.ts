@@ -9,6 +9,7 @@
 import { Worker } from "node:worker_threads";
 
 import { SiteCredential } from "../snapshot/credential.ts";
+import type { KeyOwner } from "../snapshot/signing-keys.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
 import type { SignatureRequest } from "../tls/output.ts";
 import { describeException } from "./exception.ts";
@@ -53,10 +54,16 @@ interface Waiting {
   readonly reject: (error: SignerError) => void;
 }
 
+/** A key that the thread has. */
+interface KeyThere {
+  readonly number: number;
+  /** Of its certificate. */
+  readonly names: readonly string[];
+}
+
 interface Thread {
   readonly worker: Worker;
-  /** The numbers of the keys that it has. */
-  readonly keys: Map<SiteCredential, number>;
+  readonly keys: Map<KeyOwner, KeyThere>;
   isReady: boolean;
 }
 
@@ -93,11 +100,13 @@ export class SlowSigner {
   /** Keys that are not in it are forgotten. */
   keep(snapshot: Snapshot): void {
     const thread = this.#thread;
-    for (const [credential, key] of thread?.keys ?? []) {
-      const isServed = credential.names.some((name) =>
-        snapshot.findText(name)?.tls.credentials.includes(credential)
+    for (const [owner, { names }] of thread?.keys ?? []) {
+      const isServed = names.some((name) =>
+        snapshot.findText(name)?.tls.credentials.some((one) =>
+          one instanceof SiteCredential && one.keyOwner === owner
+        )
       );
-      if (!isServed) this.#forget(thread!, credential, key);
+      if (!isServed) this.#forget(thread!, owner);
     }
   }
 
@@ -126,28 +135,30 @@ export class SlowSigner {
     const id = ++this.#lastId;
     this.#waiting.set(id, waiting);
     const { credential, scheme, content } = waiting;
-    const key = thread.keys.get(credential) ?? this.#handOver(thread, credential);
+    const { number: key } = thread.keys.get(credential.keyOwner) ??
+      this.#handOver(thread, credential);
     post(thread, { kind: "sign", id, key, scheme, content });
   }
 
-  #handOver(thread: Thread, credential: SiteCredential): number {
+  #handOver(thread: Thread, { keyOwner, names, keyPem }: SiteCredential): KeyThere {
     if (thread.keys.size >= MAX_KEYS) {
-      for (const [oldest, key] of thread.keys) {
-        this.#forget(thread, oldest, key);
+      for (const oldest of thread.keys.keys()) {
+        this.#forget(thread, oldest);
         break;
       }
     }
-    const key = ++this.#lastId;
-    thread.keys.set(credential, key);
-    const pem = new TextEncoder().encode(credential.keyPem);
+    const there = { number: ++this.#lastId, names };
+    thread.keys.set(keyOwner, there);
+    const pem = new TextEncoder().encode(keyPem);
     // Moved, not copied: of this side's memory nothing is left to erase.
-    post(thread, { kind: "key", key, pem }, [pem.buffer]);
-    return key;
+    post(thread, { kind: "key", key: there.number, pem }, [pem.buffer]);
+    return there;
   }
 
-  #forget(thread: Thread, credential: SiteCredential, key: number): void {
-    thread.keys.delete(credential);
-    post(thread, { kind: "forget", key });
+  #forget(thread: Thread, owner: KeyOwner): void {
+    const there = thread.keys.get(owner);
+    thread.keys.delete(owner);
+    if (there !== undefined) post(thread, { kind: "forget", key: there.number });
   }
 
   #start(): Thread | undefined {

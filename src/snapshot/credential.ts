@@ -46,7 +46,7 @@ export interface SiteCredentialParts {
   /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
-  /** By what its key is known among those that are ready; default: the credential itself. */
+  /** By what its key is known to whoever holds keys; default: the credential itself. */
   readonly keyOwner?: number;
   readonly notBeforeMs: number;
   /** The first end in the chain. */
@@ -61,8 +61,9 @@ export class SiteCredential extends ServerCredential {
   readonly notBeforeMs: number;
   /** The private key as it was given. For whoever keeps it, never for a log. */
   readonly key: string | PrivateKeyDer;
+  /** By what its key is known to whoever holds keys: the same when a site is let go and made again. */
+  readonly keyOwner: KeyOwner;
   readonly #keys: SigningKeys;
-  readonly #keyOwner: KeyOwner;
 
   constructor(keys: SigningKeys, parts: SiteCredentialParts) {
     const { id, chain, schemes, notAfterMs } = parts;
@@ -80,12 +81,12 @@ export class SiteCredential extends ServerCredential {
     this.origin = parts.origin;
     this.notBeforeMs = parts.notBeforeMs;
     this.key = parts.key;
-    this.#keyOwner = parts.keyOwner ?? this;
+    this.keyOwner = parts.keyOwner ?? this;
   }
 
   /** On this thread, however long it takes. */
   signHere(scheme: number, content: Uint8Array): Uint8Array {
-    return this.#keys.get(this.#keyOwner, this.key).sign(
+    return this.#keys.get(this.keyOwner, this.key).sign(
       SCHEME_NAMES.get(scheme)!,
       content,
     );

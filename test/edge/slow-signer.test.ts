@@ -2,8 +2,9 @@ import { afterEach, describe, expect, test } from "vitest";
 
 import { SignerError, SlowSigner } from "../../src/edge/slow-signer.ts";
 import { credentialFromPem, SiteCredential } from "../../src/snapshot/credential.ts";
+import { decodeSnapshot, encodeSnapshot } from "../../src/snapshot/codec.ts";
 import { SigningKeys } from "../../src/snapshot/signing-keys.ts";
-import { Snapshot } from "../../src/snapshot/snapshot.ts";
+import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
 import { SignatureScheme } from "../../src/tls/wire/code-points.ts";
 import { testCertificate } from "../support/certificates.ts";
@@ -53,6 +54,21 @@ async function isGood(credential: SiteCredential, signature: Uint8Array): Promis
   const { certificate } = await testCertificate({ names: [credential.id], kind: "rsa" });
   const spki = new Uint8Array(certificate.publicKey.rawData);
   return crypto.verify("rsa_pss_rsae_sha256", spki, CONTENT, signature);
+}
+
+/** A snapshot of sites that are made when they are asked for. */
+async function stored(credentials: readonly SiteCredential[]): Promise<Snapshot> {
+  const { config: server, site } = await testServer();
+  const sites = credentials.map((credential): Site => ({
+    names: credential.names,
+    tls: { ...site, credentials: [credential] },
+    handler: { kind: "respond", text: "" },
+    publicNameOnly: false,
+  }));
+  const facts = { createdMs: 0, configHash: "", rootKey: "", authorities: "", flightPadding: 0 };
+  const snapshot = new Snapshot({ server, sites });
+  const file = Buffer.concat([...encodeSnapshot(crypto, snapshot, { ...facts, ech: undefined })]);
+  return new Snapshot({ server, sites: [] }, decodeSnapshot(crypto, new Uint8Array(file)).table);
 }
 
 describe("A slow signer", () => {
@@ -129,6 +145,29 @@ describe("A slow signer", () => {
     await expect(signer.sign({ credential: a, scheme, content: CONTENT })).rejects.toThrow(
       "Cannot sign for a.example: its key cannot do it",
     );
+  });
+
+  test("hands a key over once though its site is let go and made again", async () => {
+    const { signer } = start();
+    const own = await credential();
+    const { id, chain, schemes, key, origin, notBeforeMs, notAfterMs } = own;
+    const parts = { id, chain, schemes, key, origin, notBeforeMs, notAfterMs };
+    const others = Array.from(
+      { length: 2100 },
+      (_, i) => new SiteCredential(SigningKeys.of(crypto), { ...parts, names: [`n${i}.example`] }),
+    );
+    const snapshot = await stored([own, ...others]);
+    const find = () => snapshot.findText("a.example")!.tls.credentials[0] as SiteCredential;
+    const first = find();
+    await ready(signer, first);
+    for (let i = 0; i < others.length; i++) snapshot.findText(`n${i}.example`);
+    expect(find()).not.toBe(first);
+    await signer.sign({ credential: find(), scheme: SCHEME, content: CONTENT });
+    expect(signer.keys).toBe(1);
+    signer.keep(snapshot);
+    expect(signer.keys).toBe(1);
+    signer.keep(await stored([await credential()]));
+    expect(signer.keys).toBe(0);
   });
 
   test("forgets the keys of sites that are gone", async () => {
