@@ -170,13 +170,16 @@ export class NameList {
   }
 }
 
-/** Labels of visible ASCII in lower case, none of them empty or with an asterisk; a wildcard's key begins at its dot. */
+/**
+ * Labels of visible ASCII, none of them empty or with an asterisk; a wildcard's key begins at its dot. Not A to Z, and
+ * not what stands around them in ASCII: but for that the hash would take "@" for "`", or "[" for "{", under every key.
+ */
 function isKey(bytes: Uint8Array, start: number, end: number, isWildcard: boolean): boolean {
   let wasDot = !isWildcard;
   for (let i = start; i < end; i++) {
     const byte = bytes[i]!;
     if (byte === DOT && wasDot) return false;
-    if (byte <= 0x20 || byte >= 0x7f || byte === ASTERISK || (byte >= 0x41 && byte <= 0x5a)) {
+    if (byte <= 0x20 || byte >= 0x7f || byte === ASTERISK || (byte >= 0x40 && byte <= 0x5e)) {
       return false;
     }
     wasDot = byte === DOT;

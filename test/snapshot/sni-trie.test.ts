@@ -106,6 +106,11 @@ describe("the names of an SniTrie", () => {
     "a.*.b",
     "*.*.b",
     "A.b",
+    "a@b",
+    "a[b",
+    "a\\b",
+    "a]b",
+    "a^b",
     "bücher.example",
     "a b",
     "a\u0000",
@@ -271,6 +276,24 @@ describe("SniTrie.fromBytes", () => {
     new DataView(damaged.buffer).setUint32(at, value, true);
     expect(() => SniTrie.fromBytes(damaged)).toThrow("Cannot read an SNI trie");
   });
+});
+
+test("hashName takes no two names for one whatever its key: whoever brings names cannot have them collide", () => {
+  const bytes = Uint8Array.from({ length: 128 }, (_, byte) => byte);
+  const held = bytes.filter((byte) => {
+    try {
+      new NameList().addBytes(Uint8Array.of(0x61, byte, 0x61), 0, 3, 1);
+      return true;
+    } catch {
+      return false;
+    }
+  });
+  expect(held.length).toBeGreaterThanOrEqual(40); // letters, digits, "-", ".", "_", ":"
+  for (const place of [0, 1, 2]) {
+    const names = Array.from(held, (byte) => new Uint8Array(3).fill(0x61).with(place, byte));
+    const apart = new Set(names.map((name) => hashName(name, 0, 3, multipliersOf([5, 6]))));
+    expect(apart.size).toBe(held.length);
+  }
 });
 
 test("hashName folds A-Z, tells all characters of names apart, and depends on the key", () => {
