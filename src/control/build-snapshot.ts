@@ -6,6 +6,7 @@ import type { Config } from "../config/config.ts";
 import { DEFAULT_GROUPS } from "../config/config.ts";
 import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
+import { drawHashKey, type HashKey } from "../snapshot/name-hash.ts";
 import { NameIndex } from "../snapshot/name-index.ts";
 import { originFields, type SiteSlots } from "../snapshot/site-slots.ts";
 import {
@@ -61,6 +62,7 @@ export interface BuiltSnapshot {
 export class SnapshotBuilder {
   readonly #parts: BuilderParts;
   readonly #sources: SiteSources;
+  #keySeed: HashKey = drawHashKey();
   #built: BuiltSnapshot | undefined;
   #config: Config | undefined;
   /** Of #config: those that have files, by their keys, and their places. */
@@ -76,6 +78,7 @@ export class SnapshotBuilder {
    * @param config undefined: it was built from another one than is known
    */
   async adopt(snapshot: Snapshot, config: Config | undefined): Promise<BuiltSnapshot> {
+    this.#keySeed = snapshot.slots.keySeed;
     this.#config = config;
     this.#filed = undefined;
     const { warnings, nextDueMs } = await inTurns(survey(snapshot.slots));
@@ -96,7 +99,7 @@ export class SnapshotBuilder {
     const made: (readonly [old: readonly number[], sites: readonly Site[]])[] = [];
     let [done, total] = [0, config.sites.length];
     await eachOf(wantedSites(config), AT_ONCE, (wanted) => {
-      const key = keyOf(wanted);
+      const key = keyOf(wanted, this.#keySeed);
       const places = last === undefined ? NO_PLACES : placesOf(last, key, wanted);
       for (const slot of places) stays[slot] = 1;
       if (places.length > 0 && !hasFiles(wanted)) {
@@ -190,7 +193,7 @@ export class SnapshotBuilder {
     const server = serverConfig({ ...this.#parts, ...wish }, 0);
     const parts = { server, defaultSni, fallbackSni };
     let snapshot = last === undefined
-      ? new Snapshot({ ...parts, sites: changes.map(([, site]) => site!) })
+      ? new Snapshot({ ...parts, keySeed: this.#keySeed, sites: changes.map(([, site]) => site!) })
       : await changed(last, changes, parts);
     const { longestFlight, warnings, nextDueMs } = await inTurns(survey(snapshot.slots));
     snapshot = snapshot.withTable(snapshot, { server: this.#server(wish, longestFlight) });
@@ -232,7 +235,7 @@ function* filedSites(config: Config, snapshot: Snapshot): Generator<void, Map<nu
       yield;
     }
     if (!hasFiles(wanted)) continue;
-    const key = keyOf(wanted);
+    const key = keyOf(wanted, snapshot.slots.keySeed);
     const places = placesOf(snapshot, key, wanted);
     if (places.length > 0) filed.set(key, { wanted, places });
   }

@@ -1,7 +1,7 @@
 /**
  * A snapshot as bytes, for a file: what a start serves with at once, and what a process gets from another one.
  *
- *     "sottosn5"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
+ *     "sottosn6"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
  *     checksum of all before it
  *
  * Read back, sites, certificates and keys are views of the file's bytes, and made when they are first asked for. It holds
@@ -14,6 +14,7 @@ import type { Crypto } from "../crypto/crypto.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import { Checksum, verifying } from "./checksum.ts";
 import { CommonBlobs } from "./common-blobs.ts";
+import type { HashKey } from "./name-hash.ts";
 import { NameIndex } from "./name-index.ts";
 import { Overlay } from "./overlay.ts";
 import { checkRecords, PackedSites } from "./packed-sites.ts";
@@ -113,6 +114,7 @@ export function* decodingSnapshot(
 interface HeadRecord extends Omit<SnapshotFacts, "ech"> {
   readonly defaultSni: string | null;
   readonly fallbackSni: string | null;
+  readonly keySeed: HashKey;
   readonly ech: {
     readonly state: EchKeySet["state"];
     readonly keys: readonly {
@@ -174,12 +176,12 @@ function* decoding(crypto: Crypto, bytes: Uint8Array): Generator<void, StoredSna
   }) as [Uint8Array, Uint8Array, Uint8Array, Uint8Array, Uint8Array];
   yield* checkRecords(records, MAGIC.length, bytes.length);
   const parts = { crypto, bytes, records, common: new CommonBlobs(common) };
-  const slots = SiteSlots.over(new PackedSites(parts));
-  yield;
-  const index = new NameIndex(yield* SniTrie.reading(base), Overlay.fromBytes(overlay));
-  const { ech, defaultSni, fallbackSni, ...facts } = JSON.parse(
+  const { ech, defaultSni, fallbackSni, keySeed, ...facts } = JSON.parse(
     new TextDecoder().decode(head),
   ) as HeadRecord;
+  const slots = SiteSlots.over(new PackedSites(parts), [keySeed[0], keySeed[1]]);
+  yield;
+  const index = new NameIndex(yield* SniTrie.reading(base), Overlay.fromBytes(overlay));
   return {
     ...facts,
     table: { slots, index },
@@ -197,13 +199,14 @@ function* decoding(crypto: Crypto, bytes: Uint8Array): Generator<void, StoredSna
 }
 
 function headRecord(
-  { defaultSni, fallbackSni }: Snapshot,
+  { defaultSni, fallbackSni, slots: { keySeed } }: Snapshot,
   { ech, ...facts }: SnapshotFacts,
 ): HeadRecord {
   return {
     ...facts,
     defaultSni: defaultSni ?? null,
     fallbackSni: fallbackSni ?? null,
+    keySeed,
     ech: ech === undefined ? null : {
       state: ech.state,
       keys: ech.keys.map(({ privateKey, config, retry, createdMs }) => ({
@@ -243,4 +246,4 @@ const SECTION_HEADER = 16;
 const SLOTS_PER_SECTION = 64;
 const MAX_PART = 1 << 18;
 /** Its last character is the version: another one is not read, what it holds is built anew. */
-const MAGIC = text("sottosn5");
+const MAGIC = text("sottosn6");

@@ -2,6 +2,7 @@
  * Sites by number: a base that makes them when they are asked for, and over it what has changed since.
  * @module
  */
+import { drawHashKey, type HashKey } from "./name-hash.ts";
 import type { Site, SiteOrigin } from "./snapshot.ts";
 
 /** Sites that are there whether or not somebody has asked for them. */
@@ -48,13 +49,20 @@ export class SiteSlots implements SiteSource {
   readonly servedCount: number;
   /** Sites held as objects rather than by the base. */
   readonly looseCount: number;
+  /**
+   * What `SiteOrigin.key` of all of them was made with. Secret: whoever chooses what a [[site]] says cannot have
+   * another one look the same.
+   */
+  readonly keySeed: HashKey;
 
   private constructor(
     base: SiteSource,
+    keySeed: HashKey,
     rows: readonly (Row | undefined)[],
     rest: { length: number; free: readonly number[]; servedCount: number; looseCount: number },
   ) {
     this.base = base;
+    this.keySeed = keySeed;
     this.#rows = rows;
     this.length = rest.length;
     this.#free = rest.free;
@@ -62,20 +70,22 @@ export class SiteSlots implements SiteSource {
     this.looseCount = rest.looseCount;
   }
 
-  static of(sites: readonly (Site | undefined)[]): SiteSlots {
+  /** @param keySeed default: another one each time */
+  static of(sites: readonly (Site | undefined)[], keySeed: HashKey = drawHashKey()): SiteSlots {
     const loose = sites.reduce((count, site) => site === undefined ? count : count + 1, 0);
-    return SiteSlots.over(new SiteArray(sites), loose);
+    return SiteSlots.over(new SiteArray(sites), keySeed, loose);
   }
 
   /** @param looseCount how many of the source's sites are objects already */
-  static over(base: SiteSource, looseCount: number = 0): SiteSlots {
+  static over(base: SiteSource, keySeed: HashKey, looseCount: number = 0): SiteSlots {
     const free: number[] = [];
     let servedCount = 0;
     for (let slot = 0; slot < base.length; slot++) {
       if (base.isServed(slot)) servedCount++;
       else if (base.isFree(slot)) free.push(slot);
     }
-    return new SiteSlots(base, [], { length: base.length, free, servedCount, looseCount });
+    const { length } = base;
+    return new SiteSlots(base, keySeed, [], { length, free, servedCount, looseCount });
   }
 
   get(slot: number): Site | undefined {
@@ -149,7 +159,7 @@ export class SiteSlots implements SiteSource {
     for (let slot = this.length; slot < length; slot++) if (!taken.has(slot)) freed.push(slot);
     const kept = taken.size === 0 ? this.#free : this.#free.filter((slot) => !taken.has(slot));
     const free = freed.length === 0 ? kept : [...kept, ...freed];
-    return new SiteSlots(this.base, rows, { length, free, servedCount, looseCount });
+    return new SiteSlots(this.base, this.keySeed, rows, { length, free, servedCount, looseCount });
   }
 
   /** The same over another base, that has in it what `folded` held: only what has changed since then stays. */
@@ -164,8 +174,13 @@ export class SiteSlots implements SiteSource {
         return site;
       });
     });
-    const { length, servedCount } = this;
-    return new SiteSlots(base, rows, { length, free: this.#free, servedCount, looseCount });
+    const { length, servedCount, keySeed } = this;
+    return new SiteSlots(base, keySeed, rows, {
+      length,
+      free: this.#free,
+      servedCount,
+      looseCount,
+    });
   }
 
   /** All places, made. For tests and for few of them. */

@@ -5,6 +5,7 @@
 import type { ServerConfig, SiteConfig } from "../tls/config.ts";
 import { canonicalHost } from "../x509/names.ts";
 import type { ForwardSpec, PassthroughSpec } from "./forward-spec.ts";
+import type { HashKey } from "./name-hash.ts";
 import { foldNames, NameIndex } from "./name-index.ts";
 import { NameList } from "./name-list.ts";
 import type { NameChange, Overlay } from "./overlay.ts";
@@ -83,6 +84,8 @@ export interface SnapshotParts {
   readonly fallbackSni?: string | undefined;
   /** For names that no site has, the control plane is to be asked. Default: false. */
   readonly onDemand?: boolean;
+  /** See `SiteSlots`. Default: another one each time. */
+  readonly keySeed?: HashKey;
 }
 
 /** The place of a site as it was, undefined: it is new; and the site as it is to be, undefined: it goes. */
@@ -117,7 +120,7 @@ export class Snapshot implements SiteTable {
    * @param table of `parts.sites`, where there is one already
    * @throws {RangeError} one name in two sites; a default or fallback that no site has
    */
-  constructor(parts: SnapshotParts, table: SiteTable = tableOf(parts.sites)) {
+  constructor(parts: SnapshotParts, table: SiteTable = tableOf(parts)) {
     this.server = parts.server;
     this.slots = table.slots;
     this.index = table.index;
@@ -218,7 +221,7 @@ export class Snapshot implements SiteTable {
   }
 }
 
-function tableOf(sites: readonly Site[]): SiteTable {
+function tableOf({ sites, keySeed }: SnapshotParts): SiteTable {
   const names = new NameList(sites.length);
   let count = 0;
   for (const [slot, site] of sites.entries()) {
@@ -230,7 +233,7 @@ function tableOf(sites: readonly Site[]): SiteTable {
   const index = new NameIndex(SniTrie.build(names));
   // Of a name that comes twice the index holds one.
   if (index.base.size < count) checkOwners(sites);
-  return { slots: SiteSlots.of(sites), index };
+  return { slots: SiteSlots.of(sites, keySeed), index };
 }
 
 function checkOwners(sites: readonly Site[]): void {

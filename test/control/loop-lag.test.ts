@@ -23,6 +23,7 @@ import { LoopLag } from "../../src/edge/loop-lag.ts";
 import { SILENT } from "../../src/edge/log.ts";
 import { EdgeServer } from "../../src/edge/server.ts";
 import { thisRuntime } from "../../src/runtime/detect.ts";
+import { drawHashKey } from "../../src/snapshot/name-hash.ts";
 import { credentialFromPem } from "../../src/snapshot/credential.ts";
 import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
 import type { ServerConfig } from "../../src/tls/config.ts";
@@ -60,13 +61,14 @@ async function storeSites(file: SnapshotFile, config: Config): Promise<void> {
     clientAuth: undefined,
     tickets: true,
   };
+  const keySeed = drawHashKey();
   const sites = Array.from(wantedSites(config), (wanted): Site => ({
     names: wanted.names,
     tls,
     handler: wanted.handler,
     publicNameOnly: false,
     origin: {
-      key: keyOf(wanted),
+      key: keyOf(wanted, keySeed),
       sinceMs: 0,
       dueMs: Infinity,
       flightLength: 1000,
@@ -76,7 +78,7 @@ async function storeSites(file: SnapshotFile, config: Config): Promise<void> {
     },
   }));
   const server = {} as ServerConfig;
-  await file.write(new Snapshot({ server, sites }), {
+  await file.write(new Snapshot({ server, sites, keySeed }), {
     createdMs: Date.now(),
     configHash: drained(hashingConfig(config)),
     rootKey: "",

@@ -127,6 +127,15 @@ describe("A snapshot", () => {
     }
   });
 
+  test("keeps what its sites' keys were made with", () => {
+    const kept = snapshot();
+    const file = Buffer.concat([...encodeSnapshot(crypto, kept, facts)]);
+    const { table } = decodeSnapshot(crypto, new Uint8Array(file));
+    expect(table.slots.keySeed).toEqual(kept.slots.keySeed);
+    expect(table.slots.with(new Map()).keySeed).toEqual(kept.slots.keySeed);
+    expect(snapshot().slots.keySeed).not.toEqual(kept.slots.keySeed);
+  });
+
   test("has each certificate once", () => {
     const { table } = decodeSnapshot(crypto, encoded());
     const [a, , b] = table.slots.toArray().map((site) => site?.tls.credentials ?? []);
