@@ -195,9 +195,12 @@ export function parseWanted(text: string): Wanted | undefined {
   }
 }
 
-/** The site is there, and who comes in plain HTTP is sent to HTTPS (policy §3.4). */
+/**
+ * The site is there, and who comes in plain HTTP is sent to HTTPS (policy §3.4). One that requires ECH is not there for
+ * who asks without (§8.7); a client that can do ECH asks DNS first, and does not begin with HTTP (RFC 9460 §9.5).
+ */
 export function redirects(site: Site | undefined, host: string): boolean {
-  if (site === undefined || site.publicNameOnly) return false;
+  if (site === undefined || site.publicNameOnly || site.requireEch === true) return false;
   const without = site.hosts?.noRedirects ?? [];
   if (without === true) return false;
   const name = canonicalHost(host);

@@ -56,6 +56,7 @@ describe("plain HTTP on the HTTPS port", () => {
     ],
     ["a host that is not ours", get("evil.example"), /^HTTP\/1\.1 400 /],
     ["the public name", get("public.example"), /^HTTP\/1\.1 400 /],
+    ["a host that requires ECH", get("hidden.example"), /^HTTP\/1\.1 400 /],
     ["no Host", "GET / HTTP/1.0\r\n\r\n", /^HTTP\/1\.1 400 /],
     [
       "two Hosts",
@@ -80,6 +81,7 @@ describe("plain HTTP on the HTTPS port", () => {
         { names: ["a.example"] },
         { names: ["*.w.example"] },
         { names: ["public.example"], publicNameOnly: true },
+        { names: ["hidden.example"], requireEch: true },
       ],
     });
     const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));

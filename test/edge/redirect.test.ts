@@ -20,6 +20,8 @@ const snapshot = new Snapshot({
     site("*.b.example"),
     site("::1"),
     site("cover.example", true),
+    { ...site("hidden.example"), requireEch: true },
+    { ...site("*.hidden.example"), requireEch: true },
   ],
 });
 
@@ -88,6 +90,18 @@ test("The absolute form's authority replaces Host", () => {
   expect(ask(`GET http://evil.example/ HTTP/1.1${head}`).status).toBe(404);
 });
 
+test.each([
+  ["//evil.example/x", "https://a.example//evil.example/x"],
+  ["/\\evil.example", "https://a.example/\\evil.example"],
+  ["/%0d%0aX:%20y", "https://a.example/%0d%0aX:%20y"],
+  ["http://A.example.:80//evil.example", "https://a.example//evil.example"],
+  ["http://a.example", "https://a.example/"],
+])("policy 3.5, 3.6: the target %s leads nowhere but to its own host", (target, location) => {
+  const answer = ask(`GET ${target} HTTP/1.1\r\nHost: a.example\r\n\r\n`);
+  expect(answer).toMatchObject({ status: 308, location });
+  expect(new URL(location).host).toBe("a.example");
+});
+
 test("policy 3.4: names that are to have no redirect get 404, others of their site theirs", () => {
   const status = (host: string) => ask(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`).status;
   expect(status("plain.example")).toBe(404);
@@ -103,6 +117,14 @@ test.each(["evil.example", "example", "b.example", "y.x.b.example", "cover.examp
   },
 );
 
+test.each(["hidden.example", "Hidden.Example.", "x.hidden.example"])(
+  "policy 8.7: Host %s requires ECH, so in plain HTTP it is as if unknown",
+  (host) => {
+    const text = (host: string) => ask(`GET / HTTP/1.1\r\nHost: ${host}\r\n\r\n`).text;
+    expect(text(host)).toBe(text("unknown.example"));
+  },
+);
+
 test.each([
   ["no Host", "GET / HTTP/1.1\r\n\r\n"],
   ["two Hosts", "GET / HTTP/1.1\r\nHost: a.example\r\nHost: a.example\r\n\r\n"],
@@ -111,6 +133,24 @@ test.each([
   ["an empty Host", "GET / HTTP/1.1\r\nHost:\r\n\r\n"],
   ["a port that is none", "GET / HTTP/1.1\r\nHost: a.example:8o\r\n\r\n"],
   ["a bare CR in the target", "GET /\rx HTTP/1.1\r\nHost: a.example\r\n\r\n"],
+  ["a line feed in the target", "GET /\nX:y HTTP/1.1\r\nHost: a.example\r\n\r\n"],
+  ["a line feed in Host", "GET / HTTP/1.1\r\nHost: a.example\nX: y\r\n\r\n"],
+  ["a folded Host", "GET / HTTP/1.1\r\nHost: a.example\r\n evil.example\r\n\r\n"],
+  ["a space before the colon", "GET / HTTP/1.1\r\nHost : a.example\r\n\r\n"],
+  ["two Hosts in one", "GET / HTTP/1.1\r\nHost: a.example, a.example\r\n\r\n"],
+  [
+    "userinfo in the target",
+    "GET http://a.example@evil.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+  ],
+  [
+    "a backslash for a slash",
+    "GET http://a.example\\@evil.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n",
+  ],
+  ["another scheme", "GET ftp://a.example/ HTTP/1.1\r\nHost: a.example\r\n\r\n"],
+  ["an empty authority", "GET http:///evil.example HTTP/1.1\r\nHost: a.example\r\n\r\n"],
+  ["brackets around a name", "GET / HTTP/1.1\r\nHost: [a.example]\r\n\r\n"],
+  ["IPv6 with a zone", "GET / HTTP/1.1\r\nHost: [::1%251]\r\n\r\n"],
+  ["IPv6 without brackets", "GET / HTTP/1.1\r\nHost: ::1\r\n\r\n"],
   ["a target without slash", "GET x HTTP/1.1\r\nHost: a.example\r\n\r\n"],
   ["a fragment", "GET /#x HTTP/1.1\r\nHost: a.example\r\n\r\n"],
   ["HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"],
