@@ -16,6 +16,17 @@ type Addresses = Pick<
   "remoteAddress" | "remotePort" | "localAddress" | "localPort"
 >;
 
+/** The session that facts are of. Idle connections are many: facts refer to it once, not to each of these. */
+export interface FactsOrigin {
+  readonly socket: Socket;
+  /** Where the connection comes from, as far as limits tell sources apart. */
+  readonly source: { readonly key: string };
+  /** Known by then, as is the snapshot. */
+  readonly site: Site | undefined;
+  readonly snapshot: Snapshot | undefined;
+  readonly host: Pick<SessionHost, "handlerOf">;
+}
+
 export class SessionFacts implements ConnectionFacts {
   readonly cipherSuite: number;
   readonly group: number;
@@ -26,36 +37,20 @@ export class SessionFacts implements ConnectionFacts {
   readonly helloRetried: boolean;
   readonly ech: EchStatus;
   readonly client: ClientIdentity | undefined;
-  readonly #socket: Socket;
-  readonly #source: string;
-  readonly #site: Site;
-  readonly #snapshot: Snapshot;
-  readonly #handlers: Pick<SessionHost, "handlerOf">;
+  readonly #origin: FactsOrigin;
   #addresses: Addresses | undefined;
 
-  /** `source` is where the connection comes from, as far as limits tell sources apart. */
-  constructor(
-    negotiated: Negotiated,
-    socket: Socket,
-    source: string,
-    site: Site,
-    snapshot: Snapshot,
-    handlers: Pick<SessionHost, "handlerOf">,
-  ) {
-    this.#socket = socket;
-    this.#source = source;
+  constructor(negotiated: Negotiated, origin: FactsOrigin) {
+    this.#origin = origin;
     this.cipherSuite = negotiated.cipherSuite;
     this.group = negotiated.group;
     this.signatureScheme = negotiated.signatureScheme;
     this.alpn = negotiated.alpn;
-    this.serverName = negotiated.serverName;
+    this.serverName = sharedName(negotiated.serverName, origin.site!);
     this.resumed = negotiated.resumed;
     this.helloRetried = negotiated.helloRetried;
     this.ech = negotiated.ech;
     this.client = negotiated.client;
-    this.#site = site;
-    this.#snapshot = snapshot;
-    this.#handlers = handlers;
   }
 
   get remoteAddress(): string {
@@ -81,7 +76,7 @@ export class SessionFacts implements ConnectionFacts {
 
   handlerOf(host: string): Handler | undefined {
     const site = this.#siteOf(host);
-    return site && this.#handlers.handlerOf(site);
+    return site && this.#origin.host.handlerOf(site);
   }
 
   /**
@@ -102,7 +97,7 @@ export class SessionFacts implements ConnectionFacts {
     } else if (name === this.serverName) {
       return site;
     }
-    const other = this.#snapshot.findText(name);
+    const other = this.#origin.snapshot!.findText(name);
     if (other === undefined) return undefined;
     // Sites are made when they are asked for: the same one may be another object by now. Two have no name in common.
     if (other.names[0] === site.names[0]) return site;
@@ -123,14 +118,18 @@ export class SessionFacts implements ConnectionFacts {
    * asks once while it is open.
    */
   get #known(): Addresses {
-    const socket = this.#socket;
+    const { socket, source: { key } } = this.#origin;
     return this.#addresses ??= {
       // Idle connections are many: their addresses are shared where they can be.
-      remoteAddress: this.#source.includes(":") ? socket.remoteAddress : this.#source,
+      remoteAddress: key.includes(":") ? socket.remoteAddress : key,
       remotePort: socket.remotePort,
       localAddress: shared(socket.localAddress),
       localPort: socket.localPort,
     };
+  }
+
+  get #site(): Site {
+    return this.#origin.site!;
   }
 
   /** Any certificate that the peer may have been shown: after a resumption, nobody knows which it was. */
@@ -142,6 +141,11 @@ export class SessionFacts implements ConnectionFacts {
     return shown.length > 0 &&
       shown.every((credential) => credential instanceof SiteCredential && credential.covers(name));
   }
+}
+
+/** The same text as the site has it, where that is found at once. */
+function sharedName(name: string | undefined, { names }: Site): string | undefined {
+  return name === names[0] ? names[0] : name;
 }
 
 /** Our own addresses, few as they are, once each. */

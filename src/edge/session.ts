@@ -26,7 +26,7 @@ import { chooseSite } from "./choose-site.ts";
 import { add } from "./counters.ts";
 import type { Timed } from "./deadlines.ts";
 import { describeException } from "./exception.ts";
-import { SessionFacts } from "./facts.ts";
+import { type FactsOrigin, SessionFacts } from "./facts.ts";
 import { reportException, reportTlsError } from "./fault-report.ts";
 import type { HandlerConnection, PassOnHandler } from "./handlers/handler.ts";
 import type { EndingLimit } from "./limits.ts";
@@ -37,11 +37,11 @@ import type { SessionHost } from "./session-host.ts";
 import { SessionStream } from "./session-stream.ts";
 import type { Source } from "./sources.ts";
 
-export class Session implements SocketEvents, Output, Timed {
+export class Session implements SocketEvents, Output, Timed, FactsOrigin {
   slot = 0;
   readonly source: Source;
-  readonly #socket: Socket;
-  readonly #host: SessionHost;
+  readonly socket: Socket;
+  readonly host: SessionHost;
   #phase: Phase = Phase.Silent;
   #phaseEndsMs: number;
   /** Bytes from which it cannot be told yet what is spoken, or to whom. */
@@ -49,33 +49,21 @@ export class Session implements SocketEvents, Output, Timed {
   /** A PlainConnection where we are not the ones to decrypt. */
   #connection: ServerConnection | PlainConnection | undefined;
   /** The one that was current at the first byte. */
-  #snapshot: Snapshot | undefined;
-  #site: Site | undefined;
+  snapshot: Snapshot | undefined;
+  site: Site | undefined;
   #handler: HandlerConnection | undefined;
   #queue: OutputQueue | undefined;
   /** Written by the handler in the middle of a turn, and sealed at the end of it. */
   #unsealed = 0;
   /** Lingering: how much more is discarded. */
   #discards = 0;
-  #receiving = false;
-  #socketPaused = false;
-  #handlerPaused = false;
-  #handlerWaits = false;
-  /** close_notify came, or FIN. */
-  #peerEnded = false;
-  #finCame = false;
-  /** close_notify went; the peer's data still comes. */
-  #weEndedWrite = false;
-  #finSent = false;
-  /** … and now it does not. */
-  #weEnded = false;
-  /** The last bytes came from the peer: it may wait for an answer. */
-  #answerDue = false;
+  /** Of `Flag`. */
+  #flags = 0;
 
   constructor(socket: Socket, source: Source, host: SessionHost) {
-    this.#socket = socket;
+    this.socket = socket;
     this.source = source;
-    this.#host = host;
+    this.host = host;
     this.#phaseEndsMs = host.deadlines.nowMs + host.limits.helloTimeoutMs;
   }
 
@@ -93,7 +81,7 @@ export class Session implements SocketEvents, Output, Timed {
   drain(): void {
     try {
       if (this.#queue !== undefined) {
-        if (this.#queue.writeTo(this.#socket) > 0) {
+        if (this.#queue.writeTo(this.socket) > 0) {
           this.#moved();
           this.#queue.stalledAtMs = this.#stallsAtMs();
         }
@@ -101,7 +89,7 @@ export class Session implements SocketEvents, Output, Timed {
         this.#queue.release();
         this.#queue = undefined;
         if (this.#phase === Phase.Lingering) return this.#shutdown();
-        if (this.#weEndedWrite) this.#endPlain();
+        if (this.#is(Flag.WeEndedWrite)) this.#endPlain();
       }
       this.#settle();
     } catch (error) {
@@ -111,7 +99,7 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** FIN. After the handshake, a truncation where no close_notify came before it; the write side may live (§9). */
   end(): void {
-    this.#finCame = true;
+    this.#set(Flag.FinCame);
     try {
       if (this.#phase < Phase.Fresh) {
         this.#handshakeOver("abandoned");
@@ -130,45 +118,45 @@ export class Session implements SocketEvents, Output, Timed {
   close(error: Error | undefined): void {
     if (this.#phase === Phase.Gone) return;
     // With our FIN out, the peer's may show as the end of it all.
-    if (error === undefined && this.#phase === Phase.Open && this.#finSent) this.closed();
+    if (error === undefined && this.#phase === Phase.Open && this.#is(Flag.FinSent)) this.closed();
     if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
     this.#phase = Phase.Gone;
     this.#queue = undefined;
     this.#connection = undefined;
-    this.#host.gone(this);
+    this.host.gone(this);
     this.#leaveHandler();
   }
 
   // What the connection says (Output)
 
   send(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase >= Phase.Cut || this.#finSent) return;
+    if (this.#phase >= Phase.Cut || this.#is(Flag.FinSent)) return;
     if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
-    const taken = this.#socket.write(bytes, start, end);
+    const taken = this.socket.write(bytes, start, end);
     if (taken === end - start) return;
     this.#queue = new OutputQueue(bytes, start + taken, end, this.#stallsAtMs());
   }
 
   chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal | undefined {
-    const { limits } = this.#host;
+    const { limits } = this.host;
     if (this.#phase === Phase.Silent) {
       this.#phase = Phase.Handshake;
       this.#phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
-      this.#host.helloCame(this);
+      this.host.helloCame(this);
     }
     const isHidden = ech.outcome === "accepted";
-    const chosen = chooseSite(this.#snapshot!, hello, this.#socket.localAddress, isHidden);
+    const chosen = chooseSite(this.snapshot!, hello, this.socket, isHidden);
     if (chosen === undefined) {
       return this.#askOnDemand(hello, isHidden) ? undefined : { refuse: "unrecognized name" };
     }
     if ("refuse" in chosen) return chosen;
-    this.#site = chosen;
+    this.site = chosen;
     return chosen.tls;
   }
 
   /** A name that nobody serves yet. False: nor will. */
   #askOnDemand(hello: ClientHello, isHidden: boolean): boolean {
-    const allowed = this.#host.askOnDemand(hello.serverNameText!, this.#socket.remoteAddress);
+    const allowed = this.host.askOnDemand(hello.serverNameText!, this.socket.remoteAddress);
     if (allowed === undefined) return false;
     const name = hello.serverName!.slice();
     const refused = { refuse: "unrecognized name" } as const;
@@ -176,9 +164,9 @@ export class Session implements SocketEvents, Output, Timed {
       allowed,
       (allowed) => {
         // What was allowed has come with a newer snapshot.
-        if (allowed) this.#snapshot = this.#host.snapshot;
-        this.#site = allowed ? this.#snapshot!.find(name, isHidden) : undefined;
-        this.#server?.useSite(this.#site?.tls ?? refused);
+        if (allowed) this.snapshot = this.host.snapshot;
+        this.site = allowed ? this.snapshot!.find(name, isHidden) : undefined;
+        this.#server?.useSite(this.site?.tls ?? refused);
       },
       () => this.#server?.useSite(refused),
     );
@@ -187,7 +175,7 @@ export class Session implements SocketEvents, Output, Timed {
 
   needSignature(request: SignatureRequest): void {
     void this.#hold(
-      this.#host.sign(request),
+      this.host.sign(request),
       (signature) => this.#server?.useSignature(signature),
       () => {
         this.#server?.failSignature();
@@ -199,7 +187,7 @@ export class Session implements SocketEvents, Output, Timed {
   needClientVerdict(chain: readonly Uint8Array[], auth: ClientAuth): void {
     const verdict = auth.mode === "request" || auth.mode === "require"
       ? { verdict: "unverified" } as const
-      : this.#host.verifyClient(chain, auth, this.#site!);
+      : this.host.verifyClient(chain, auth, this.site!);
     if (!(verdict instanceof Promise)) return this.#server!.useClientVerdict(verdict);
     void this.#hold(
       verdict,
@@ -209,58 +197,50 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   established(negotiated: Negotiated): void {
-    this.#host.handshakeOver(this, false);
-    this.#host.counters.handshake(negotiated);
+    this.host.handshakeOver(this, false);
+    this.host.counters.handshake(negotiated);
     this.#phase = Phase.Fresh;
-    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.ticketDelayMs;
-    const site = this.#site!;
-    const facts = new SessionFacts(
-      negotiated,
-      this.#socket,
-      this.source.key,
-      site,
-      this.#snapshot!,
-      this.#host,
-    );
-    this.#handler = this.#host.handlerOf(site).open(new SessionStream(this), facts);
+    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.ticketDelayMs;
+    const facts = new SessionFacts(negotiated, this);
+    this.#handler = this.host.handlerOf(this.site!).open(new SessionStream(this), facts);
   }
 
   plaintext(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#weEnded || this.#phase >= Phase.Lingering) return;
+    if (this.#is(Flag.WeEnded) || this.#phase >= Phase.Lingering) return;
     this.#moved();
-    this.#answerDue = true;
+    this.#set(Flag.AnswerDue);
     this.#handler?.data(bytes, start, end);
   }
 
   closed(): void {
-    if (this.#peerEnded) return;
-    this.#peerEnded = true;
+    if (this.#is(Flag.PeerEnded)) return;
+    this.#set(Flag.PeerEnded);
     this.#handler?.end();
   }
 
   // What the handler says (Stream)
 
   write(bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#weEnded || this.#weEndedWrite || this.#phase >= Phase.Lingering) return false;
+    if (this.#is(Flag.WeEnded | Flag.WeEndedWrite) || this.#phase >= Phase.Lingering) return false;
     try {
       this.#moved();
-      this.#answerDue = false;
+      this.#set(Flag.AnswerDue, false);
       this.#connection!.send(bytes, start, end);
-      if (this.#receiving) this.#unsealed += end - start;
+      if (this.#is(Flag.Receiving)) this.#unsealed += end - start;
       else if (this.#queue === undefined) this.#connection!.flushed();
       else this.#steer();
     } catch (error) {
       this.#fault(error);
     }
-    const more = this.#queue === undefined && this.#unsealed < this.#host.limits.maxOutputBuffered;
-    this.#handlerWaits = !more;
+    const more = this.#queue === undefined && this.#unsealed < this.host.limits.maxOutputBuffered;
+    this.#set(Flag.HandlerWaits, !more);
     return more;
   }
 
   endWrite(): void {
-    if (this.#weEnded || this.#weEndedWrite || this.#phase >= Phase.Lingering) return;
+    if (this.#is(Flag.WeEnded | Flag.WeEndedWrite) || this.#phase >= Phase.Lingering) return;
     try {
-      this.#weEndedWrite = true;
+      this.#set(Flag.WeEndedWrite);
       this.#connection!.closeWrite();
       if (this.#queue === undefined) this.#endPlain();
     } catch (error) {
@@ -269,11 +249,11 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   finish(): void {
-    if (this.#weEnded || this.#phase >= Phase.Lingering) return;
+    if (this.#is(Flag.WeEnded) || this.#phase >= Phase.Lingering) return;
     try {
-      this.#weEnded = true;
+      this.#set(Flag.WeEnded);
       this.#connection!.closeWrite();
-      if (!this.#receiving) this.#linger(Infinity);
+      if (!this.#is(Flag.Receiving)) this.#linger(Infinity);
     } catch (error) {
       this.#fault(error);
     }
@@ -285,15 +265,15 @@ export class Session implements SocketEvents, Output, Timed {
     if (this.#connection instanceof PlainConnection) return this.#terminate();
     try {
       this.#connection!.fail("internal error");
-      this.#linger(this.#host.limits.lingerBytes);
+      this.#linger(this.host.limits.lingerBytes);
     } catch (error) {
       this.#fault(error);
     }
   }
 
   setPaused(paused: boolean): void {
-    this.#handlerPaused = paused;
-    if (!this.#receiving) this.#steer();
+    this.#set(Flag.HandlerPaused, paused);
+    if (!this.#is(Flag.Receiving)) this.#steer();
   }
 
   // What time says
@@ -313,7 +293,7 @@ export class Session implements SocketEvents, Output, Timed {
         case Phase.Handshake:
           return this.#cut("handshakeTimeout");
         case Phase.Held:
-          this.#host.counters.endedBy("holdTimeout");
+          this.host.counters.endedBy("holdTimeout");
           this.#connection!.fail("internal error");
           return this.#lost("internal error");
         case Phase.Fresh:
@@ -322,7 +302,7 @@ export class Session implements SocketEvents, Output, Timed {
           this.#connection!.flushTickets();
           return this.#settle();
         case Phase.Open:
-          this.#host.counters.endedBy("idleTimeout");
+          this.host.counters.endedBy("idleTimeout");
           return this.closeGently();
         case Phase.Lingering:
           return this.#close();
@@ -345,11 +325,11 @@ export class Session implements SocketEvents, Output, Timed {
   retire(nowMs: number): void {
     if (this.#phase === Phase.Silent) {
       // Who has just come is about to speak, and need not know that another one follows here.
-      const silentMs = nowMs - (this.#phaseEndsMs - this.#host.limits.helloTimeoutMs);
+      const silentMs = nowMs - (this.#phaseEndsMs - this.host.limits.helloTimeoutMs);
       return silentMs < RETIRE_AFTER_MS ? undefined : this.#terminate();
     }
-    const quietMs = nowMs - (this.#phaseEndsMs - this.#host.limits.idleTimeoutMs);
-    if (this.#phase !== Phase.Open || this.#answerDue || quietMs < RETIRE_AFTER_MS) return;
+    const quietMs = nowMs - (this.#phaseEndsMs - this.host.limits.idleTimeoutMs);
+    if (this.#phase !== Phase.Open || this.#is(Flag.AnswerDue) || quietMs < RETIRE_AFTER_MS) return;
     try {
       this.closeGently();
     } catch (error) {
@@ -364,7 +344,7 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** close_notify from us, and the handler is told. */
   closeGently(): void {
-    this.#weEnded = true;
+    this.#set(Flag.WeEnded);
     this.#connection!.closeWrite();
     this.#linger(Infinity);
     this.#leaveHandler();
@@ -373,19 +353,19 @@ export class Session implements SocketEvents, Output, Timed {
   #receive(bytes: Uint8Array): void {
     const begun = this.#connection === undefined ? this.#begin(bytes) : bytes;
     if (begun === undefined) return;
-    this.#receiving = true;
+    this.#set(Flag.Receiving);
     try {
-      this.#connection!.receive(begun, this.#host.clock.wallMs());
+      this.#connection!.receive(begun, this.host.clock.wallMs());
     } finally {
-      this.#receiving = false;
+      this.#set(Flag.Receiving, false);
     }
     this.#settle();
   }
 
   /** The first bytes. Returns all that have come once it is clear whose they are; undefined before, and if nobody's. */
   #begin(bytes: Uint8Array): Uint8Array | undefined {
-    const { passOn } = this.#host;
-    const snapshot = this.#snapshot ??= this.#host.snapshot;
+    const { passOn } = this.host;
+    const snapshot = this.snapshot ??= this.host.snapshot;
     if (this.#opening === undefined && isOurs(bytes[0]!, passOn)) {
       this.#connection = new ServerConnection(snapshot.server, this);
       return bytes;
@@ -408,13 +388,13 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** From here on this session carries bytes that it does not read. */
   #passOn(handler: PassOnHandler, name: string): void {
-    const { counters, deadlines, limits } = this.#host;
+    const { counters, deadlines, limits } = this.host;
     counters.passedOn++;
-    this.#host.handshakeOver(this, false);
+    this.host.handshakeOver(this, false);
     this.#phase = Phase.Open;
     this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
     this.#connection = new PlainConnection(this);
-    this.#handler = handler.openEncrypted(new SessionStream(this), this.#socket, name);
+    this.#handler = handler.openEncrypted(new SessionStream(this), this.socket, name);
   }
 
   get #server(): ServerConnection | undefined {
@@ -425,12 +405,12 @@ export class Session implements SocketEvents, Output, Timed {
   #settle(): void {
     if (this.#phase >= Phase.Lingering) return;
     this.#handler?.flush?.();
-    if (this.#weEnded) return this.#linger(Infinity);
+    if (this.#is(Flag.WeEnded)) return this.#linger(Infinity);
     this.#unsealed = 0;
     if (this.#queue === undefined) {
       this.#connection?.flushed();
-      if (this.#handlerWaits) {
-        this.#handlerWaits = false;
+      if (this.#is(Flag.HandlerWaits)) {
+        this.#set(Flag.HandlerWaits, false);
         this.#handler?.drain();
       }
     }
@@ -441,16 +421,16 @@ export class Session implements SocketEvents, Output, Timed {
   #steer(): void {
     if (this.#phase >= Phase.Closing) return;
     const reads = this.#phase === Phase.Lingering ||
-      (!this.#handlerPaused && this.#connection?.wantsInput !== false &&
-        (this.#queue === undefined || this.#queue.length <= this.#host.limits.maxOutputBuffered));
-    if (reads !== this.#socketPaused) return;
-    this.#socketPaused = !reads;
-    if (reads) this.#socket.resume();
-    else this.#socket.pause();
+      (!this.#is(Flag.HandlerPaused) && this.#connection?.wantsInput !== false &&
+        (this.#queue === undefined || this.#queue.length <= this.host.limits.maxOutputBuffered));
+    if (reads !== this.#is(Flag.SocketPaused)) return;
+    this.#set(Flag.SocketPaused, !reads);
+    if (reads) this.socket.resume();
+    else this.socket.pause();
   }
 
   #moved(): void {
-    const { deadlines, limits } = this.#host;
+    const { deadlines, limits } = this.host;
     if (this.#phase === Phase.Open) this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
   }
 
@@ -460,27 +440,27 @@ export class Session implements SocketEvents, Output, Timed {
     use: (answer: T) => void,
     refuse: () => void,
   ): Promise<void> {
-    const leftMs = this.#phaseEndsMs - this.#host.deadlines.nowMs;
+    const leftMs = this.#phaseEndsMs - this.host.deadlines.nowMs;
     this.#phase = Phase.Held;
-    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.holdTimeoutMs;
+    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.holdTimeoutMs;
     let result: T | undefined;
     let failed = false;
     try {
       result = await answer;
     } catch (error) {
       failed = true;
-      this.#host.log.event("warn", "no answer for a handshake", describeException(error));
+      this.host.log.event("warn", "no answer for a handshake", describeException(error));
     }
     if (this.#phase !== Phase.Held) return;
     this.#phase = Phase.Handshake;
-    this.#phaseEndsMs = this.#host.deadlines.nowMs + leftMs;
+    this.#phaseEndsMs = this.host.deadlines.nowMs + leftMs;
     try {
-      this.#receiving = true;
+      this.#set(Flag.Receiving);
       try {
         if (failed) refuse();
         else use(result as T);
       } finally {
-        this.#receiving = false;
+        this.#set(Flag.Receiving, false);
       }
       this.#settle();
     } catch (error) {
@@ -500,17 +480,17 @@ export class Session implements SocketEvents, Output, Timed {
 
   #peerFault(error: TlsError): void {
     const ech = this.#connection?.ech;
-    this.#host.counters.error(error, ech);
-    reportTlsError(this.#host, error, {
-      socket: this.#socket,
-      site: this.#site,
+    this.host.counters.error(error, ech);
+    reportTlsError(this.host, error, {
+      socket: this.socket,
+      site: this.site,
       ech,
       isEstablished: this.#phase >= Phase.Fresh,
     });
     const peersFault = error.alert !== undefined && error.alert !== "internal_error";
     if (this.#phase < Phase.Fresh) this.#handshakeOver("failed", peersFault);
     if (error.reason === "received alert") this.#close();
-    else this.#linger(this.#host.limits.lingerBytes);
+    else this.#linger(this.host.limits.lingerBytes);
     this.#leaveHandler();
   }
 
@@ -526,20 +506,20 @@ export class Session implements SocketEvents, Output, Timed {
 
   /** By our own fault; the connection has said so. */
   #lost(reason: Reason): void {
-    this.#host.counters.error(new TlsError(reason), this.#connection?.ech);
+    this.host.counters.error(new TlsError(reason), this.#connection?.ech);
     if (this.#phase < Phase.Fresh) this.#handshakeOver("broken");
-    this.#linger(this.#host.limits.lingerBytes);
+    this.#linger(this.host.limits.lingerBytes);
     this.#leaveHandler();
   }
 
   #exception(error: unknown): void {
-    reportException(this.#host, error, { site: this.#site, ech: this.#connection?.ech });
+    reportException(this.host, error, { site: this.site, ech: this.#connection?.ech });
   }
 
   /** Closes at once, without a word. */
   #cut(limit: EndingLimit): void {
     if (this.#phase >= Phase.Cut) return;
-    this.#host.counters.endedBy(limit);
+    this.host.counters.endedBy(limit);
     if (this.#phase < Phase.Fresh) {
       this.#handshakeOver(limit === "maxPendingHandshakes" ? "evicted" : "timed out");
     }
@@ -552,18 +532,18 @@ export class Session implements SocketEvents, Output, Timed {
     this.#phase = Phase.Cut;
     this.#phaseEndsMs = Infinity;
     this.#queue = undefined;
-    this.#socket.terminate();
+    this.socket.terminate();
   }
 
   #handshakeOver(
     outcome: "failed" | "abandoned" | "broken" | "timed out" | "evicted",
     peersFault = false,
   ): void {
-    const { counters } = this.#host;
+    const { counters } = this.host;
     add(counters.handshakes, outcome);
     const ech = this.#connection?.ech;
     if (ech !== undefined) counters.echOutcome(ech);
-    this.#host.handshakeOver(this, peersFault);
+    this.host.handshakeOver(this, peersFault);
     this.#phase = Phase.Closing;
   }
 
@@ -582,8 +562,10 @@ export class Session implements SocketEvents, Output, Timed {
 
   #shutdown(): void {
     // Both have said close_notify, or FIN has come: there is nothing more to hear.
-    if (this.#finCame || (this.#weEnded && this.#peerEnded)) return this.#close();
-    this.#phaseEndsMs = this.#host.deadlines.nowMs + this.#host.limits.lingerMs;
+    if (this.#is(Flag.FinCame) || (this.#is(Flag.WeEnded) && this.#is(Flag.PeerEnded))) {
+      return this.#close();
+    }
+    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.lingerMs;
     this.#sendFin();
   }
 
@@ -596,9 +578,9 @@ export class Session implements SocketEvents, Output, Timed {
   }
 
   #sendFin(): void {
-    if (this.#finSent) return;
-    this.#finSent = true;
-    this.#socket.shutdown();
+    if (this.#is(Flag.FinSent)) return;
+    this.#set(Flag.FinSent);
+    this.socket.shutdown();
   }
 
   #discard(length: number): void {
@@ -610,18 +592,28 @@ export class Session implements SocketEvents, Output, Timed {
   #close(): void {
     this.#phase = Phase.Closing;
     this.#phaseEndsMs = this.#stallsAtMs();
-    this.#socket.close();
+    this.socket.close();
   }
 
   #stallsAtMs(): number {
-    return this.#host.deadlines.nowMs + this.#host.limits.writeStallTimeoutMs;
+    return this.host.deadlines.nowMs + this.host.limits.writeStallTimeoutMs;
   }
 
   #answerPlainHttp(answer: Uint8Array): void {
-    this.#host.counters.plainHttp++;
+    this.host.counters.plainHttp++;
     this.#handshakeOver("failed", true);
     this.send(answer, 0, answer.length);
-    this.#linger(this.#host.limits.lingerBytes);
+    this.#linger(this.host.limits.lingerBytes);
+  }
+
+  /** One of them at least. */
+  #is(flags: number): boolean {
+    return (this.#flags & flags) !== 0;
+  }
+
+  #set(flag: number, value: boolean = true): void {
+    if (value) this.#flags |= flag;
+    else this.#flags &= ~flag;
   }
 
   #leaveHandler(): void {
@@ -634,6 +626,24 @@ export class Session implements SocketEvents, Output, Timed {
     }
   }
 }
+
+/** What else is so, a bit each: ten fields would be 64 bytes more of each idle connection. */
+const Flag = {
+  Receiving: 1,
+  SocketPaused: 2,
+  HandlerPaused: 4,
+  HandlerWaits: 8,
+  /** close_notify came, or FIN. */
+  PeerEnded: 16,
+  FinCame: 32,
+  /** close_notify went; the peer's data still comes … */
+  WeEndedWrite: 64,
+  FinSent: 128,
+  /** … and now it does not. */
+  WeEnded: 256,
+  /** The last bytes came from the peer: it may wait for an answer. */
+  AnswerDue: 512,
+} as const;
 
 const Phase = {
   Silent: 0,

@@ -210,10 +210,12 @@ function factsOf(site: Site, snapshot: Snapshot, negotiated: Partial<Negotiated>
   } as Socket;
   return new SessionFacts(
     { signatureScheme: 0x0403, resumed: false, ...negotiated } as Negotiated,
-    socket,
-    socket.remoteAddress,
-    site,
-    snapshot,
-    { handlerOf: () => new RespondHandler("") },
+    {
+      socket,
+      source: { key: socket.remoteAddress },
+      site,
+      snapshot,
+      host: { handlerOf: () => new RespondHandler("") },
+    },
   );
 }
