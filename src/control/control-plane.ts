@@ -218,6 +218,7 @@ export class ControlPlane {
       [changed, isNew] = [new Set(), false];
       if (trouble instanceof StorageError) break;
     }
+    served.save(); // it may have failed
     if (trouble !== undefined) return this.#parts.onTrouble(trouble);
     if (served.authorities !== authorities) served.leadTo(authorities);
   }

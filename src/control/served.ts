@@ -122,7 +122,7 @@ export class Served {
     this.serveStored(stored, ech);
     this.#opened = opened;
     this.#built = await opened.builder.adopt(this.snapshot, this.#config);
-    this.#writeFile();
+    this.save();
   }
 
   /** Puts a snapshot of an earlier run in the place of what was there. @param ech undefined: as it was then */
@@ -177,7 +177,18 @@ export class Served {
   leadTo(authorities: string): void {
     this.#authorities = authorities;
     this.#writer?.invalidate();
-    this.#writeFile();
+    this.save();
+  }
+
+  /** Has the file hold what is served, if it does not. */
+  save(): void {
+    this.#writer?.write(this.snapshot, this.#ech, {
+      createdMs: this.#parts.now(),
+      configHash: this.#configHash,
+      rootKey: this.rootKey,
+      authorities: this.#authorities,
+      flightPadding: this.snapshot.server.flightPadding,
+    });
   }
 
   async #configure(config: Config, stored: StoredSnapshot | undefined): Promise<void> {
@@ -227,27 +238,21 @@ export class Served {
   #take(built: BuiltSnapshot): void {
     this.#built = built;
     this.#snapshot = built.snapshot;
-    this.#writeFile();
+    this.save();
     this.#fold();
   }
 
-  #writeFile(): void {
-    this.#writer?.write(this.snapshot, this.#ech, {
-      createdMs: this.#parts.now(),
-      configHash: this.#configHash,
-      rootKey: this.rootKey,
-      authorities: this.#authorities,
-      flightPadding: this.snapshot.server.flightPadding,
-    });
-  }
-
-  async #pack(bytes: Snapshot["slots"]["base"], written: Snapshot["slots"]): Promise<void> {
-    await this.#inTurn(() => {
+  async #pack(
+    bytes: Snapshot["slots"]["base"],
+    written: Snapshot["slots"],
+  ): Promise<Snapshot["slots"] | undefined> {
+    const packed = await this.#inTurn(() => {
       const { slots } = this.snapshot;
       this.#reshape((snapshot) => snapshot.withSites(bytes, written));
-      if (slots === written) this.#writer?.holds(this.snapshot.slots, this.#ech);
+      return slots === written ? this.snapshot.slots : undefined;
     });
     this.#parts.onReshaped();
+    return packed;
   }
 
   /** In the background, on another thread: the overlay has grown large. */

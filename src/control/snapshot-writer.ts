@@ -11,8 +11,12 @@ type Slots = Snapshot["slots"];
 
 export interface SnapshotWriterParts {
   readonly file: SnapshotFile;
-  /** Many sites of `written` are objects, and now their bytes are there: those may take their place. */
-  readonly pack: (bytes: Slots["base"], written: Slots) => Promise<void>;
+  /**
+   * Many sites of `written` are objects, and now their bytes are there: those may take their place.
+   *
+   * @returns what is the same as `written` from now on; undefined: something else is served by now
+   */
+  readonly pack: (bytes: Slots["base"], written: Slots) => Promise<Slots | undefined>;
   readonly onTrouble: (error: unknown) => void;
 }
 
@@ -44,16 +48,18 @@ export class SnapshotWriter {
     const { file, onTrouble } = this.#parts;
     const { slots } = snapshot;
     if (this.#written?.slots === slots && this.#written.ech === ech) return;
-    this.#written = { slots, ech };
+    const ours = { slots, ech };
+    this.#written = ours;
     this.#writing = this.#writing.then(async () => {
-      if (this.#written?.slots !== slots) return; // a newer one waits behind
+      if (this.#written !== ours) return; // a newer one waits behind
       try {
         const startMs = performance.now();
         await file.write(snapshot, { ...facts, ech: ech?.stored });
-        if (slots.looseCount > MAX_LOOSE) await this.#pack(slots);
+        const packed = slots.looseCount > MAX_LOOSE ? await this.#pack(slots) : undefined;
+        if (packed !== undefined && this.#written === ours) this.holds(packed, ech);
         await this.#rest(WRITE_REST * (performance.now() - startMs));
       } catch (error) {
-        this.#written = undefined;
+        if (this.#written === ours) this.#written = undefined; // what waits behind has its own try
         onTrouble(error);
       }
     });
@@ -71,11 +77,11 @@ export class SnapshotWriter {
   }
 
   /** Sites that are objects take ten times the room of their bytes, which have just been written. */
-  async #pack(written: Slots): Promise<void> {
+  async #pack(written: Slots): Promise<Slots | undefined> {
     const { file, pack } = this.#parts;
     const { stored, warning } = await file.read();
     if (stored === undefined) throw new Error(warning ?? "The snapshot's file has gone");
-    await pack(stored.table.slots.base, written);
+    return await pack(stored.table.slots.base, written);
   }
 
   /** A large file takes its time: it is not written for each change of many, the last one counts. */
