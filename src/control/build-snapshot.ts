@@ -102,15 +102,15 @@ export class SnapshotBuilder {
       const key = keyOf(wanted, this.#keySeed);
       const places = last === undefined ? NO_PLACES : placesOf(last, key, wanted);
       for (const slot of places) stays[slot] = 1;
-      if (places.length > 0 && !hasFiles(wanted)) {
+      if (places.length > 0 && !hasFiles(wanted) && !areDamaged(last!.slots, places)) {
         total--;
         return undefined;
       }
       const at = made.push([places, []]) - 1;
-      const old = places.map((slot) => last!.slots.get(slot)!);
-      const wish = { key, nowMs, before: old, otherwise: "refuse" } as const;
+      const { before, anew } = sitesAt(last?.slots, places);
+      const wish = { key, nowMs, before, anew, otherwise: "refuse" } as const;
       return makeSites(this.#sources, wanted, wish).then((sites) => {
-        made[at] = [sites === old ? [] : places, sites === old ? [] : sites];
+        made[at] = [sites === before ? [] : places, sites === before ? [] : sites];
         this.#parts.onProgress?.(++done, total);
       });
     });
@@ -152,9 +152,15 @@ export class SnapshotBuilder {
     const { slots } = this.#built!.snapshot;
     const changes: SiteChange[] = [];
     const toRead = new Set(changed);
+    const damaged = new Set<number>();
     let trouble: unknown;
     await eachOf(due, AT_ONCE, (slot) => {
       const site = slots.get(slot);
+      if (site === undefined && slots.isDamaged(slot)) {
+        const { key } = slots.origin(slot)!;
+        damaged.add(key);
+        toRead.add(key);
+      }
       if (site?.origin === undefined) return undefined;
       if (site.files !== undefined) {
         toRead.add(site.origin.key);
@@ -168,12 +174,18 @@ export class SnapshotBuilder {
         },
       );
     }).catch(() => {});
-    const filed = toRead.size === 0 ? undefined : await this.#filedSites();
+    const filed = toRead.size === 0 ? undefined : await this.#filedSites(damaged);
     await eachOf(toRead, AT_ONCE, async (key) => {
       const { wanted, places } = filed?.get(key) ?? {};
       if (wanted === undefined || places === undefined) return;
-      const before = places.map((slot) => slots.get(slot)!);
-      const one = { key, nowMs, before, otherwise: "keep", anew: !changed.has(key) } as const;
+      const { before, anew } = sitesAt(slots, places);
+      const one = {
+        key,
+        nowMs,
+        before,
+        otherwise: "keep",
+        anew: anew || !changed.has(key),
+      } as const;
       const sites = await makeSites(this.#sources, wanted, one);
       if (sites === before) return;
       changes.push(...changesBetween(this.#built!.snapshot, places, sites));
@@ -214,10 +226,17 @@ export class SnapshotBuilder {
     return isSame ? last! : serverConfig({ ...this.#parts, config, ech, tickets }, padding);
   }
 
-  async #filedSites(): Promise<ReadonlyMap<number, FiledSite>> {
+  /** @param also keys of others */
+  async #filedSites(
+    also: ReadonlySet<number> = new Set(),
+  ): Promise<ReadonlyMap<number, FiledSite>> {
+    const { snapshot } = this.#built!;
+    if (also.size > 0 && this.#config !== undefined) {
+      return await inTurns(filedSites(this.#config, snapshot, also));
+    }
     return this.#filed ??= this.#config?.sites.some(hasFiles) !== true
       ? new Map()
-      : await inTurns(filedSites(this.#config, this.#built!.snapshot));
+      : await inTurns(filedSites(this.#config, snapshot, also));
   }
 }
 
@@ -226,7 +245,11 @@ interface FiledSite {
   readonly places: readonly number[];
 }
 
-function* filedSites(config: Config, snapshot: Snapshot): Generator<void, Map<number, FiledSite>> {
+function* filedSites(
+  config: Config,
+  snapshot: Snapshot,
+  also: ReadonlySet<number>,
+): Generator<void, Map<number, FiledSite>> {
   const filed = new Map<number, FiledSite>();
   let left = SITES_A_STEP;
   for (const wanted of wantedSites(config)) {
@@ -234,12 +257,26 @@ function* filedSites(config: Config, snapshot: Snapshot): Generator<void, Map<nu
       left = SITES_A_STEP;
       yield;
     }
-    if (!hasFiles(wanted)) continue;
+    if (also.size === 0 && !hasFiles(wanted)) continue;
     const key = keyOf(wanted, snapshot.slots.keySeed);
+    if (!hasFiles(wanted) && !also.has(key)) continue;
     const places = placesOf(snapshot, key, wanted);
     if (places.length > 0) filed.set(key, { wanted, places });
   }
   return filed;
+}
+
+/** What there is of a [[site]], which is to be made anew where some of it cannot be read. */
+function sitesAt(
+  slots: SiteSlots | undefined,
+  places: readonly number[],
+): { readonly before: readonly Site[]; readonly anew: boolean } {
+  const before = places.map((slot) => slots?.get(slot)).filter((site) => site !== undefined);
+  return { before, anew: before.length < places.length };
+}
+
+function areDamaged(slots: SiteSlots, places: readonly number[]): boolean {
+  return places.some((slot) => slots.isDamaged(slot));
 }
 
 /** Of all that came of a [[site]]: where its names are found, if its key is the same. */
@@ -276,7 +313,8 @@ function* dueSites(slots: SiteSlots, nowMs: number, all: boolean): Generator<voi
   for (let slot = 0; slot < slots.length; slot++) {
     if (slot % SLOTS_A_STEP === 0) yield;
     if (!slots.readOrigin(slot, origin)) continue;
-    const isDue = nowMs < origin.sinceMs || nowMs >= origin.dueMs || (all && origin.isManaged);
+    const isDue = nowMs < origin.sinceMs || nowMs >= origin.dueMs || (all && origin.isManaged) ||
+      slots.isDamaged(slot);
     if (isDue) due.push(slot);
   }
   return due;

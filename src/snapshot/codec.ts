@@ -21,7 +21,7 @@ import { checkRecords, PackedSites } from "./packed-sites.ts";
 import { SitePacker } from "./site-packer.ts";
 import { SiteSlots } from "./site-slots.ts";
 import { SniTrie } from "./sni-trie.ts";
-import type { SiteTable, Snapshot } from "./snapshot.ts";
+import { placeNamed, type SiteTable, type Snapshot } from "./snapshot.ts";
 
 /** All that is kept of a snapshot but its sites: the rest of a ServerConfig belongs to the process. */
 export interface SnapshotFacts {
@@ -182,9 +182,12 @@ function* decoding(crypto: Crypto, bytes: Uint8Array): Generator<void, StoredSna
   const slots = SiteSlots.over(new PackedSites(parts), [keySeed[0], keySeed[1]]);
   yield;
   const index = new NameIndex(yield* SniTrie.reading(base), Overlay.fromBytes(overlay));
+  const table = { slots, index };
+  placeNamed(table, defaultSni ?? undefined, "default_sni");
+  placeNamed(table, fallbackSni ?? undefined, "fallback_sni");
   return {
     ...facts,
-    table: { slots, index },
+    table,
     defaultSni: defaultSni ?? undefined,
     fallbackSni: fallbackSni ?? undefined,
     ech: ech === null ? undefined : {

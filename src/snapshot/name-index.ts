@@ -68,6 +68,24 @@ export class NameIndex {
     return index === NOT_HELD || index === REMOVED ? undefined : index;
   }
 
+  /** All names with this index. Looks at every name there is: for what hardly ever happens. */
+  namesOf(index: number): string[] {
+    const names: string[] = [];
+    const note = (keys: Uint8Array, start: number, end: number): void => {
+      const text = String.fromCharCode(...keys.subarray(start, end));
+      names.push(keys[start] === DOT ? `*${text}` : text);
+    };
+    this.overlay.forEach((keys, start, end, held) => {
+      if (held === index) note(keys, start, end);
+    });
+    this.base.forEach((keys, start, end, held) => {
+      if (held !== index) return;
+      const hash = this.base.hash(keys, start, end);
+      if (this.overlay.indexOf(keys, start, end, hash) === NOT_HELD) note(keys, start, end);
+    });
+    return names;
+  }
+
   /** Over a new base that was made from this one's and from `folded`, the overlay of then; changes since then stay. */
   withBase(base: SniTrie, folded: Overlay): NameIndex {
     return new NameIndex(base, this.overlay.since(folded, base.hashKey));

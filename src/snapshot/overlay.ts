@@ -80,6 +80,11 @@ export class Overlay {
     return this.#trie.indexOf(bytes, start, end, hash);
   }
 
+  /** As SniTrie.forEach: REMOVED for a removal. */
+  forEach(visit: Parameters<SniTrie["forEach"]>[0]): void {
+    this.#trie.forEach(visit);
+  }
+
   /** Appends all changes, so that they prevail over what the list has already. */
   addTo(names: NameList): void {
     this.#trie.forEach((keys, start, end, index) => names.addKey(keys, start, end, index));

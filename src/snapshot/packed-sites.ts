@@ -63,6 +63,7 @@ export class PackedSites implements SiteSource {
   readonly #records: DataView;
   readonly #keys: SigningKeys;
   readonly #made = new Recent<number, Site>(MAX_MADE_SITES);
+  readonly #damaged = new Set<number>();
   readonly #number = packedCount++;
 
   constructor({ crypto, bytes, records, common }: PackedParts) {
@@ -76,7 +77,7 @@ export class PackedSites implements SiteSource {
     return this.#records.byteLength / RECORD_LENGTH;
   }
 
-  /** Undefined also for bytes that are no site's: only another program can have written those. */
+  /** Undefined also for bytes that are no site's, though a checksum was right when they were read: see `isDamaged`. */
   get(slot: number): Site | undefined {
     let site = this.#made.get(slot);
     if (site !== undefined) return site;
@@ -85,6 +86,7 @@ export class PackedSites implements SiteSource {
     try {
       site = this.#make(slot, bytes);
     } catch {
+      this.#damaged.add(slot);
       return undefined;
     }
     this.#made.set(slot, site);
@@ -131,6 +133,10 @@ export class PackedSites implements SiteSource {
 
   isFree(slot: number): boolean {
     return slot >= this.length || this.#records.getUint32(slot * RECORD_LENGTH + 4, true) === 0;
+  }
+
+  isDamaged(slot: number): boolean {
+    return this.#damaged.has(slot);
   }
 
   #make(slot: number, bytes: Uint8Array): Site {

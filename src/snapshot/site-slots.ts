@@ -18,6 +18,8 @@ export interface SiteSource {
   /** Is there one that is more than a public name? */
   isServed(slot: number): boolean;
   isFree(slot: number): boolean;
+  /** Was there one when `get` was asked for it that could not be read? */
+  isDamaged(slot: number): boolean;
 }
 
 export type OriginFields = { -readonly [K in keyof SiteOrigin]: SiteOrigin[K] };
@@ -115,6 +117,10 @@ export class SiteSlots implements SiteSource {
     const row = this.#rows[slot >>> ROW_BITS];
     const site = row === undefined ? null : row[slot & ROW_MASK];
     return site === null ? this.base.isFree(slot) : site === undefined;
+  }
+
+  isDamaged(slot: number): boolean {
+    return this.baseOf(slot)?.isDamaged(slot) === true;
   }
 
   /** What the base holds of it and nothing has replaced, for whoever knows what kind of base it is. */
@@ -231,6 +237,10 @@ class SiteArray implements SiteSource {
 
   isFree(slot: number): boolean {
     return this.#sites[slot] === undefined;
+  }
+
+  isDamaged(): boolean {
+    return false;
   }
 }
 

@@ -104,6 +104,11 @@ export interface ChangePlan {
   readonly names: ReadonlyMap<string, number | undefined>;
 }
 
+/** A site is there, and its bytes are no site's: whoever asks for it is not served, and nobody else is held up. */
+export class DamagedSiteError extends Error {
+  override readonly name = "DamagedSiteError";
+}
+
 export class Snapshot implements SiteTable {
   readonly server: ServerConfig;
   readonly slots: SiteSlots;
@@ -127,8 +132,8 @@ export class Snapshot implements SiteTable {
     this.defaultSni = parts.defaultSni;
     this.fallbackSni = parts.fallbackSni;
     this.onDemand = parts.onDemand ?? false;
-    this.#default = this.#named(parts.defaultSni, "default_sni");
-    this.#fallback = this.#named(parts.fallbackSni, "fallback_sni");
+    this.#default = placeNamed(this, parts.defaultSni, "default_sni");
+    this.#fallback = placeNamed(this, parts.fallbackSni, "fallback_sni");
   }
 
   /** All of them, made. For few sites and for tests. */
@@ -140,10 +145,11 @@ export class Snapshot implements SiteTable {
    * The site for an SNI as it came, in any case (policy §6.1): exact, then wildcard, then fallback, else undefined.
    *
    * @param isHidden the name came in an inner hello; without, a site that requires ECH is as if unknown
+   * @throws {DamagedSiteError}
    */
   find(name: Uint8Array, isHidden: boolean = true): Site | undefined {
-    const site = this.#at(this.index.find(name));
-    return site !== undefined && isAnswered(site, isHidden) ? site : this.#at(this.#fallback);
+    const site = this.#whole(this.index.find(name));
+    return site !== undefined && isAnswered(site, isHidden) ? site : this.#whole(this.#fallback);
   }
 
   /** The site for a Host, without its port, in any spelling: exact, then wildcard; no fallback (policy §8.5). */
@@ -151,10 +157,14 @@ export class Snapshot implements SiteTable {
     return this.#at(placeOf(this, canonicalHost(host)));
   }
 
-  /** No SNI (policy §6.3): the site of the connection's own IP address, default_sni, the only site, else undefined. */
+  /**
+   * No SNI (policy §6.3): the site of the connection's own IP address, default_sni, the only site, else undefined.
+   *
+   * @throws {DamagedSiteError}
+   */
   findWithoutName(localAddress: string, isHidden: boolean = true): Site | undefined {
-    const site = this.findText(localAddress) ?? this.#at(this.#default) ??
-      this.#at(this.#onlyPlace());
+    const site = this.findText(localAddress) ?? this.#whole(this.#default) ??
+      this.#whole(this.#onlyPlace());
     return site !== undefined && isAnswered(site, isHidden) ? site : undefined;
   }
 
@@ -208,17 +218,31 @@ export class Snapshot implements SiteTable {
     return slot === undefined ? undefined : this.slots.get(slot);
   }
 
+  /** Not the fallback, and not "unknown", for what is there. */
+  #whole(slot: number | undefined): Site | undefined {
+    const site = this.#at(slot);
+    if (site === undefined && slot !== undefined && this.slots.isDamaged(slot)) {
+      throw new DamagedSiteError(`Cannot read the site in place ${slot} of the snapshot`);
+    }
+    return site;
+  }
+
   #onlyPlace(): number | undefined {
     if (this.#only === null) this.#only = onlyPlace(this.slots);
     return this.#only;
   }
+}
 
-  #named(name: string | undefined, key: string): number | undefined {
-    if (name === undefined) return undefined;
-    const slot = placeOf(this, canonicalHost(name));
-    if (slot === undefined) throw new RangeError(`Cannot use ${key}: no site is called ${name}`);
-    return slot;
-  }
+/** Of a site that is named for a purpose. @throws {RangeError} there is none */
+export function placeNamed(
+  table: SiteTable,
+  name: string | undefined,
+  key: "default_sni" | "fallback_sni",
+): number | undefined {
+  if (name === undefined) return undefined;
+  const slot = placeOf(table, canonicalHost(name));
+  if (slot === undefined) throw new RangeError(`Cannot use ${key}: no site is called ${name}`);
+  return slot;
 }
 
 function tableOf({ sites, keySeed }: SnapshotParts): SiteTable {
@@ -260,11 +284,10 @@ function* planning(
       if (after !== undefined) fresh++;
       continue;
     }
-    const site = table.slots.get(slot);
-    if (site === undefined) throw new RangeError(`Cannot change place ${slot}: no site is there`);
-    before.set(slot, ownNames(site));
+    const old = namesAt(table, slot);
+    before.set(slot, old);
     sites.set(slot, undefined);
-    for (const name of ownNames(site)) names.set(name, undefined);
+    for (const name of old) names.set(name, undefined);
   }
   const places = table.slots.freePlaces(fresh);
   let next = 0;
@@ -285,6 +308,14 @@ function* planning(
   }
   yield;
   return { slots: table.slots.with(sites), names };
+}
+
+/** @throws {RangeError} */
+function namesAt({ slots, index }: SiteTable, slot: number): readonly string[] {
+  const site = slots.get(slot);
+  if (site !== undefined) return ownNames(site);
+  if (slots.isDamaged(slot)) return index.namesOf(slot);
+  throw new RangeError(`Cannot change place ${slot}: no site is there`);
 }
 
 function changedIndex(index: NameIndex, names: ChangePlan["names"]): NameIndex {

@@ -15,6 +15,7 @@ import { openFileStorage } from "../../src/control/storage/files.ts";
 import type { Storage } from "../../src/control/storage/storage.ts";
 import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { SiteCredential } from "../../src/snapshot/credential.ts";
+import type { PackedSites } from "../../src/snapshot/packed-sites.ts";
 import type { Snapshot } from "../../src/snapshot/snapshot.ts";
 import { DAY, type Made, make } from "../x509/make.ts";
 
@@ -195,6 +196,70 @@ describe("A start of another configuration", () => {
     await start(THREE);
     const toml = `${THREE}[[site]]\nnames = ["a.example"]\ncertificate = "a.crt"\nkey = "a.key"\n`;
     await expect(start(toml)).rejects.toThrow(/a\.crt: there is no such file/);
+  });
+});
+
+describe("A site that cannot be read any more", () => {
+  const toml = THREE + `[[site]]\nnames = ["d.example", "e.localhost"]\n` +
+    `certificate = "d.crt"\nkey = "d.key"\n`;
+  const names = ["b.localhost", "e.localhost", "cover.localhost"];
+
+  async function damaged(more: Partial<ControlPlaneParts> = {}) {
+    await put("d", await certified("d.example"));
+    await start(toml);
+    const { plane } = await start(toml, more);
+    const { snapshot } = plane;
+    const find = (name: string) => snapshot.find(new TextEncoder().encode(name));
+    for (const name of names) {
+      const { base } = snapshot.slots;
+      (base as PackedSites).siteBytes(snapshot.slotOf(name)!)!.fill(0xff);
+      expect(() => find(name)).toThrow("Cannot read the site in place");
+    }
+    expect(find("a.localhost")?.names).toEqual(["a.localhost"]);
+    return plane;
+  }
+
+  const isWhole = ({ snapshot }: ControlPlane) => {
+    for (const name of [...names, "a.localhost", "c.localhost", "d.example"]) {
+      expect(snapshot.findText(name)?.names).toEqual([name]);
+      expect(snapshot.findText(name)!.tls.credentials.length).toBe(1);
+    }
+  };
+
+  test("is made anew by the next build", async () => {
+    const plane = await damaged();
+    const before = plane.snapshot.findText("a.localhost");
+    await plane.reload(await parseConfig(toml, join(folder, "sotto.toml")));
+    isWhole(plane);
+    expect(plane.snapshot.findText("a.localhost")).toBe(before);
+    await plane.written();
+    const again = await start(toml);
+    isWhole(again.plane);
+    expect(again.leavesAskedFor).toEqual([]);
+  });
+
+  test("is made anew within a minute", async () => {
+    vi.useFakeTimers({ toFake: ["setInterval", "clearInterval"] });
+    try {
+      const plane = await damaged();
+      plane.keepFresh(() => {});
+      vi.advanceTimersByTime(60_000);
+      await plane.settled();
+      isWhole(plane);
+      plane.stop();
+      await plane.written();
+    } finally {
+      vi.useRealTimers();
+    }
+  });
+
+  test("goes where the configuration has it no more", async () => {
+    const plane = await damaged();
+    await plane.reload(await parseConfig(site("a.localhost"), join(folder, "sotto.toml")));
+    for (const name of ["b.localhost", "d.example", "e.localhost"]) {
+      expect(plane.snapshot.slotOf(name)).toBeUndefined();
+    }
+    expect(plane.snapshot.findText("cover.localhost")?.publicNameOnly).toBe(true);
   });
 });
 

@@ -10,7 +10,8 @@ import {
   SnapshotFormatError,
 } from "../../src/snapshot/codec.ts";
 import { credentialFromPem, SiteCredential } from "../../src/snapshot/credential.ts";
-import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
+import { PackedSites } from "../../src/snapshot/packed-sites.ts";
+import { DamagedSiteError, type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
 import type { ServerConfig } from "../../src/tls/config.ts";
 import { ServerCredential } from "../../src/tls/credential.ts";
 import { SCHEME_NAMES } from "../../src/tls/suites.ts";
@@ -92,6 +93,12 @@ function encoded(): Uint8Array {
   return Uint8Array.from(
     [...encodeSnapshot(crypto, snapshot(), facts)].flatMap((part) => [...part]),
   );
+}
+
+/** Its bytes are no site's any more. */
+function damage(snapshot: Snapshot, name: string): void {
+  const { base } = snapshot.slots;
+  (base as PackedSites).siteBytes(snapshot.slotOf(name)!)!.fill(0xff);
 }
 
 describe("A snapshot", () => {
@@ -199,14 +206,54 @@ describe("A snapshot", () => {
       const checksum = new Checksum(crypto);
       checksum.update(changed);
       const file = Uint8Array.of(...changed, ...checksum.finish());
+      let snapshot: Snapshot;
       try {
-        const { table } = decodeSnapshot(crypto, file);
-        const snapshot = new Snapshot({ server, sites: [] }, table);
-        for (const name of names) snapshot.find(name);
+        const { table, defaultSni, fallbackSni } = decodeSnapshot(crypto, file);
+        snapshot = new Snapshot({ server, sites: [], defaultSni, fallbackSni }, table);
       } catch (error) {
         expect(error).toBeInstanceOf(SnapshotFormatError);
+        continue;
+      }
+      for (const name of names) {
+        try {
+          snapshot.find(name);
+        } catch (error) {
+          expect(error).toBeInstanceOf(DamagedSiteError);
+        }
       }
     }
+  });
+
+  test("that is damaged in memory has no such site, and says so; others are served", () => {
+    const { table, fallbackSni } = decodeSnapshot(crypto, encoded());
+    const damaged = new Snapshot({ server, sites: [], fallbackSni }, table);
+    damage(damaged, "a.example");
+    for (const name of ["a.example", "x.a.example", "::1"]) {
+      expect(() => damaged.find(bytes(name)), name).toThrow(DamagedSiteError);
+      expect(damaged.findText(name)).toBeUndefined();
+    }
+    expect(damaged.find(bytes("b.example"))?.names).toEqual(["b.example"]);
+    expect(damaged.find(bytes("other.example"))?.names).toEqual(["b.example"]);
+    const slot = damaged.slotOf("a.example")!;
+    expect([slot, 2].map((slot) => damaged.slots.isDamaged(slot))).toEqual([true, false]);
+
+    const names = ["a.example", "new.example"];
+    const mended = damaged.with([[slot, { ...damaged.findText("b.example")!, names }]]);
+    expect(mended.find(bytes("a.example"))?.names).toEqual(names);
+    expect(mended.slots.isDamaged(slot)).toBe(false);
+    // What else it was called is gone.
+    for (const name of ["x.a.example", "::1"]) {
+      expect(mended.find(bytes(name))?.names, name).toEqual(["b.example"]);
+    }
+    expect(damaged.with([[slot, undefined]]).slotOf("a.example")).toBeUndefined();
+  });
+
+  test("that is damaged where its default_sni or only site lies serves nobody without a name", () => {
+    const { table } = decodeSnapshot(crypto, encoded());
+    const parts = { server, sites: [], defaultSni: "a.example" };
+    const damaged = new Snapshot(parts, table);
+    damage(damaged, "a.example");
+    expect(() => damaged.findWithoutName("127.0.0.1")).toThrow(DamagedSiteError);
   });
 
   test("of another version is refused, though its checksum is right", () => {

@@ -77,6 +77,18 @@ describe("NameIndex.find", () => {
   });
 });
 
+test("NameIndex.namesOf has all names of an index, wherever they are held, and none that it had", () => {
+  const index = indexOf(
+    [["a.com", 1], ["*.com", 2], ["www.a.com", 1], ["*.a.com", 1], ["gone.com", 1], ["b.com", 1]],
+    [["gone.com", undefined], ["b.com", 2], ["new.com", 1], ["a.com", 1], ["*.new.com", 1]],
+  );
+  expect(index.namesOf(1).sort()).toEqual(
+    ["*.a.com", "*.new.com", "a.com", "new.com", "www.a.com"],
+  );
+  expect(index.namesOf(2).sort()).toEqual(["*.com", "b.com"]);
+  expect(index.namesOf(3)).toEqual([]);
+});
+
 describe("NameIndex.withBase", () => {
   test("keeps what changed while the base was built, and nothing else", () => {
     const then = indexOf([["a", 1], ["b", 2], ["c", 3]], [
