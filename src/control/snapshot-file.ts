@@ -5,6 +5,7 @@
 import { randomBytes } from "node:crypto";
 import { type FileHandle, mkdir, open, rename, rm } from "node:fs/promises";
 import { join } from "node:path";
+import process from "node:process";
 
 import type { Crypto } from "../crypto/crypto.ts";
 import {
@@ -14,6 +15,7 @@ import {
   type StoredSnapshot,
 } from "../snapshot/codec.ts";
 import type { Snapshot } from "../snapshot/snapshot.ts";
+import { echKey, EchKeySet } from "../tls/ech.ts";
 import { inTurns, Pace } from "./pace.ts";
 import { explainFileError, isExposed } from "./storage/files.ts";
 
@@ -37,12 +39,15 @@ export class SnapshotFile {
     try {
       const file = await open(this.path, "r");
       try {
-        const { mode, size } = await file.stat();
+        const { mode, size, uid } = await file.stat();
         if (isExposed(mode)) {
           throw new Error(`others on this machine can get at it. Run: chmod 600 ${this.path}`);
         }
+        if (isOthers(uid)) throw new Error(`it belongs to user ${uid}. Remove it`);
         const bytes = await readWhole(file, size);
-        return { stored: await inTurns(decodingSnapshot(this.#crypto, bytes)) };
+        const stored = await inTurns(decodingSnapshot(this.#crypto, bytes));
+        proveEch(this.#crypto, stored);
+        return { stored };
       } finally {
         await file.close();
       }
@@ -87,6 +92,17 @@ export class SnapshotFile {
       throw explainFileError("write", this.path, error);
     }
   }
+}
+
+/** Root can read everybody's files, and must not serve by what somebody else has put in its folder. */
+function isOthers(uid: number): boolean {
+  const own = (process as Partial<Pick<typeof process, "geteuid">>).geteuid?.();
+  return own !== undefined && uid !== own;
+}
+
+/** @throws {Error} keys that this version has no use for */
+function proveEch(crypto: Crypto, { ech }: StoredSnapshot): void {
+  if (ech !== undefined) new EchKeySet(ech.keys.map((key) => echKey(crypto, key)), ech.state);
 }
 
 /** One buffer of the right size, which is kept: what grows on the way would be copied. */
