@@ -5,7 +5,7 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyFile, link, mkdir, readdir, rename, rm } from "node:fs/promises";
-import { join } from "node:path";
+import { dirname, join } from "node:path";
 import process from "node:process";
 
 import { SnapshotFile } from "./snapshot-file.ts";
@@ -82,7 +82,8 @@ export class StateFiles extends SnapshotFile {
   }
 
   async #publish(from: string): Promise<void> {
-    const temporary = `${this.path}.${randomBytes(8).toString("hex")}~`;
+    // A name that whoever opens the folder knows for one that a crash has left.
+    const temporary = join(dirname(this.path), `~${randomBytes(8).toString("hex")}`);
     try {
       await this.#linkOrCopy(from, temporary);
       await rename(temporary, this.path);
