@@ -235,7 +235,7 @@ export class ExpectFinished implements State {
     }
     const { suite, application, facts } = this.#half;
     link.protectRead(suite, application.clientKeys);
-    link.reader.allowChangeCipherSpec = false;
+    link.reader.endHandshake();
     link.alertPadding = 0;
     return new Traffic(suite, application, this.#tickets, facts);
   }

@@ -11,6 +11,7 @@ import type { Aead } from "../crypto/crypto.ts";
 import { TlsError } from "./error.ts";
 import type { Limits } from "./limits.ts";
 import {
+  ivWord,
   MAX_CIPHERTEXT,
   MAX_INNER_PLAINTEXT,
   MAX_PLAINTEXT,
@@ -35,30 +36,22 @@ export interface RecordSink {
 }
 
 export class RecordReader {
-  /** A change_cipher_spec is dropped (§5): from the first ClientHello until the client's Finished. */
-  allowChangeCipherSpec = false;
   /** Largest TLSInnerPlaintext taken. The configured record_size_limit binds only a peer to whom it was sent. */
   maxInnerPlaintext: number;
 
   readonly #limits: Limits;
+  /** Undefined once the handshake is over. */
+  #early: EarlyRules | undefined = new EarlyRules();
   #aead: Aead | undefined;
-  #iv: Uint8Array = NO_IV;
-  #sequenceHigh = 0;
-  #sequenceLow = 0;
-  /** No whole record has come yet. */
-  #first = true;
-  /** A record has opened: no plaintext alert from here on. */
-  #opened = false;
-  #skipping = false;
-  #skippedBytes = 0;
+  /** The IV, in three words: an array would take 64 bytes of each idle connection. */
+  #iv0 = 0;
+  #iv1 = 0;
+  #iv2 = 0;
+  #sequence = 0;
   /** In a row. */
   #uselessRecords = 0;
-  /** A record that is not whole, in memory that grows with what has come of it. */
-  #partial: Uint8Array | undefined;
-  #filled = 0;
-  /** Of that record, once its header is whole; until then of the header. */
-  #size = 0;
-  #parked = false;
+  #partial: PartialRecord | undefined;
+  /** What is kept since the sink has said stop; undefined: it has not. */
   #rest: Uint8Array | undefined;
   #ended = false;
 
@@ -67,12 +60,31 @@ export class RecordReader {
     this.maxInnerPlaintext = Math.min(limits.recordSizeLimit, MAX_INNER_PLAINTEXT);
   }
 
-  /** From the next record on this key opens them; its sequence numbers start at 0 (§5.3). `iv` is kept. */
+  /** From the next record on this key opens them; its sequence numbers start at 0 (§5.3). */
   protect(aead: Aead, iv: Uint8Array): void {
     this.#aead = aead;
-    this.#iv = iv;
-    this.#sequenceHigh = 0;
-    this.#sequenceLow = 0;
+    this.#iv0 = ivWord(iv, 0);
+    this.#iv1 = ivWord(iv, 4);
+    this.#iv2 = ivWord(iv, 8);
+    this.#sequence = 0;
+  }
+
+  /** A change_cipher_spec is dropped (§5): from the first ClientHello until the client's Finished. */
+  get allowChangeCipherSpec(): boolean {
+    return this.#early?.changeCipherSpec === true;
+  }
+  /** Nothing changes it once the handshake is over. */
+  set allowChangeCipherSpec(allow: boolean) {
+    if (this.#early !== undefined) this.#early.changeCipherSpec = allow;
+  }
+
+  /** The client's Finished has come: from here on there are protected records and nothing else. */
+  endHandshake(): void {
+    this.#early = undefined;
+  }
+
+  get inHandshake(): boolean {
+    return this.#early !== undefined;
   }
 
   /**
@@ -80,11 +92,11 @@ export class RecordReader {
    * until the next handshake record, with a key whatever does not open is dropped until the first record that does.
    */
   skipEarlyData(): void {
-    this.#skipping = true;
+    if (this.#early !== undefined) this.#early.skipping = true;
   }
 
   endSkipping(): void {
-    this.#skipping = false;
+    if (this.#early !== undefined) this.#early.skipping = false;
   }
 
   /** The peer has closed: whatever follows is ignored, even what is no record (§6.1). */
@@ -96,12 +108,12 @@ export class RecordReader {
 
   /** Nothing is buffered. */
   get idle(): boolean {
-    return this.#partial === undefined && this.#rest === undefined;
+    return this.#partial === undefined && (this.#rest?.length ?? 0) === 0;
   }
 
   /** Memory that is held for bytes which wait. */
   get heldBytes(): number {
-    return (this.#partial?.length ?? 0) + (this.#rest?.length ?? 0);
+    return (this.#partial?.bytes.length ?? 0) + (this.#rest?.length ?? 0);
   }
 
   /**
@@ -114,14 +126,13 @@ export class RecordReader {
    *   throws. After that the reader is of no use.
    */
   receive(bytes: Uint8Array, sink: RecordSink): void {
-    if (this.#parked) this.#keep(bytes, 0);
-    else this.#read(bytes, sink);
+    if (this.#rest === undefined) this.#read(bytes, sink);
+    else this.#keep(bytes, 0);
   }
 
   /** Goes on with what was kept since the sink said stop. Throws as `receive` does. */
   resume(sink: RecordSink): void {
     const rest = this.#rest;
-    this.#parked = false;
     this.#rest = undefined;
     if (rest !== undefined) this.#read(rest, sink);
   }
@@ -131,66 +142,50 @@ export class RecordReader {
     while (at < bytes.length && !this.#ended) {
       let more = true;
       const left = bytes.length - at;
-      if (this.#partial === undefined) {
+      const partial = this.#partial;
+      if (partial === undefined) {
         this.#checkHeader(bytes, at, left, sink);
         const size = left < RECORD_HEADER_LENGTH ? Infinity : recordSize(bytes, at);
         if (size > left) {
-          this.#size = size === Infinity ? RECORD_HEADER_LENGTH : size;
-          this.#partial = NOTHING;
-          this.#filled = 0;
-          this.#append(bytes, at, bytes.length);
+          this.#partial = new PartialRecord(size === Infinity ? RECORD_HEADER_LENGTH : size);
+          this.#partial.append(bytes, at, bytes.length);
           return;
         }
         at += size;
         more = this.#record(bytes, at - size, at, sink);
       } else {
-        at = this.#fill(bytes, at, sink);
-        if (this.#filled < this.#size) return;
-        const record = this.#partial;
+        at = this.#fill(partial, bytes, at, sink);
+        if (partial.filled < partial.size) return;
         this.#partial = undefined;
-        more = this.#record(record, 0, this.#size, sink);
+        more = this.#record(partial.bytes, 0, partial.size, sink);
       }
       if (!more) {
-        this.#parked = true;
+        this.#rest = NOTHING;
         return this.#keep(bytes, at);
       }
     }
   }
 
   /** Moves what belongs to the record in `partial` there; returns where the next one starts. */
-  #fill(bytes: Uint8Array, at: number, sink: RecordSink): number {
-    const hadHeader = this.#filled >= RECORD_HEADER_LENGTH;
-    const end = this.#append(bytes, at, Math.min(bytes.length, at + this.#size - this.#filled));
+  #fill(partial: PartialRecord, bytes: Uint8Array, at: number, sink: RecordSink): number {
+    const hadHeader = partial.filled >= RECORD_HEADER_LENGTH;
+    const end = Math.min(bytes.length, at + partial.size - partial.filled);
+    partial.append(bytes, at, end);
     if (hadHeader) return end;
 
-    this.#checkHeader(this.#partial!, 0, this.#filled, sink);
-    if (this.#filled < RECORD_HEADER_LENGTH) return end;
-    this.#size = recordSize(this.#partial!, 0);
-    return this.#fill(bytes, end, sink);
-  }
-
-  /** A header announces 16 KiB for nothing: there is memory for twice what has come, so that bytes move once or twice. */
-  #append(bytes: Uint8Array, at: number, end: number): number {
-    const filled = this.#filled + end - at;
-    let partial = this.#partial!;
-    if (filled > partial.length) {
-      const roomy = Math.max(filled * 2, SMALLEST_PARTIAL);
-      partial = new Uint8Array(Math.min(roomy, this.#size));
-      partial.set(this.#partial!.subarray(0, this.#filled));
-      this.#partial = partial;
-    }
-    partial.set(bytes.subarray(at, end), this.#filled);
-    this.#filled = filled;
-    return end;
+    this.#checkHeader(partial.bytes, 0, partial.filled, sink);
+    if (partial.filled < RECORD_HEADER_LENGTH) return end;
+    partial.size = recordSize(partial.bytes, 0);
+    return this.#fill(partial, bytes, end, sink);
   }
 
   /** A copy: chunks may be large, and most of this one has been read. */
   #keep(bytes: Uint8Array, at: number): void {
     if (at === bytes.length) return;
-    const before = this.#rest?.length ?? 0;
-    const rest = new Uint8Array(before + bytes.length - at);
-    if (this.#rest !== undefined) rest.set(this.#rest);
-    rest.set(bytes.subarray(at), before);
+    const before = this.#rest!;
+    const rest = new Uint8Array(before.length + bytes.length - at);
+    rest.set(before);
+    rest.set(bytes.subarray(at), before.length);
     this.#rest = rest;
   }
 
@@ -199,7 +194,9 @@ export class RecordReader {
     const type = bytes[at]!;
     this.#checkType(type, sink);
     // The version means nothing (§5.1), but this one tells TLS from chance.
-    if (this.#first && available > 1 && bytes[at + 1] !== 3) throw new TlsError("not a TLS record");
+    if (this.#isFirst && available > 1 && bytes[at + 1] !== 3) {
+      throw new TlsError("not a TLS record");
+    }
     if (available >= RECORD_HEADER_LENGTH) {
       this.#checkLength(type, recordSize(bytes, at) - RECORD_HEADER_LENGTH);
     }
@@ -211,18 +208,18 @@ export class RecordReader {
         if (this.#aead === undefined) return;
         break;
       case ContentType.application_data:
-        if (this.#aead !== undefined || this.#skipping) return;
+        if (this.#aead !== undefined || this.#isSkipping) return;
         break;
       case ContentType.alert:
         // A peer that chokes on our ServerHello has no keys to say so with.
-        if (!this.#opened && !this.#first) return;
+        if (this.#early !== undefined && !this.#early.opened && !this.#early.first) return;
         break;
       case ContentType.change_cipher_spec:
         if (!this.allowChangeCipherSpec) break;
         if (sink.midMessage === true) throw new TlsError("interleaved handshake message");
         return;
       default:
-        if (this.#first) throw new TlsError("not a TLS record");
+        if (this.#isFirst) throw new TlsError("not a TLS record");
     }
     throw new TlsError("unexpected record", `type ${type}`);
   }
@@ -236,7 +233,7 @@ export class RecordReader {
         break;
       case ContentType.application_data:
         if (this.#aead === undefined) this.#checkSkipped(RECORD_HEADER_LENGTH + length);
-        else if (length < TAG_LENGTH && !this.#skipping) throw new TlsError("bad record MAC");
+        else if (length < TAG_LENGTH && !this.#isSkipping) throw new TlsError("bad record MAC");
         break;
       default:
         checkContent(type, length);
@@ -247,7 +244,7 @@ export class RecordReader {
   #record(bytes: Uint8Array, start: number, end: number, sink: RecordSink): boolean {
     const type = bytes[start]!;
     const body = start + RECORD_HEADER_LENGTH;
-    this.#first = false;
+    if (this.#early !== undefined) this.#early.first = false;
     switch (type) {
       case ContentType.change_cipher_spec:
         if (bytes[body] !== 1) throw new TlsError("bad change_cipher_spec");
@@ -257,7 +254,7 @@ export class RecordReader {
         return this.#protected(bytes, start, end, sink);
       case ContentType.handshake:
         this.#uselessRecords = 0;
-        this.#skipping = false; // the second ClientHello
+        this.endSkipping(); // the second ClientHello
     }
     return sink.record(type, bytes, body, end);
   }
@@ -265,13 +262,15 @@ export class RecordReader {
   #protected(bytes: Uint8Array, start: number, end: number, sink: RecordSink): boolean {
     const inner = this.#open(bytes, start, end);
     if (inner === undefined) {
-      if (!this.#skipping) throw new TlsError("bad record MAC");
+      if (!this.#isSkipping) throw new TlsError("bad record MAC");
       this.#checkSkipped(end - start);
-      this.#skippedBytes += end - start;
+      this.#early!.skippedBytes += end - start;
       return true;
     }
-    this.#opened = true;
-    this.#skipping = false;
+    if (this.#early !== undefined) {
+      this.#early.opened = true;
+      this.#early.skipping = false;
+    }
     if (inner.length > this.maxInnerPlaintext) throw new TlsError("record overflow");
     let length = inner.length - 1;
     while (length >= 0 && inner[length] === 0) length--; // padding
@@ -295,27 +294,67 @@ export class RecordReader {
     if (this.#aead === undefined || end - body < TAG_LENGTH) return undefined;
     for (let i = 0; i < RECORD_HEADER_LENGTH; i++) header[i] = bytes[start + i]!;
     const inner = this.#aead.open(
-      recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow),
+      recordNonce(this.#iv0, this.#iv1, this.#iv2, this.#sequence),
       header,
       part(bytes, body, end),
     );
-    if (inner !== undefined && ++this.#sequenceLow === 2 ** 32) {
-      this.#sequenceLow = 0;
-      this.#sequenceHigh++;
-    }
+    if (inner !== undefined) this.#sequence++;
     return inner;
   }
 
   #checkSkipped(more: number): void {
-    if (this.#skippedBytes + more > this.#limits.maxSkippedEarlyData) {
+    if (this.#early!.skippedBytes + more > this.#limits.maxSkippedEarlyData) {
       throw new TlsError("too much skipped early data");
     }
+  }
+
+  get #isFirst(): boolean {
+    return this.#early?.first === true;
+  }
+
+  get #isSkipping(): boolean {
+    return this.#early?.skipping === true;
   }
 
   #countUseless(): void {
     if (++this.#uselessRecords > this.#limits.maxUselessRecords) {
       throw new TlsError("too many useless records");
     }
+  }
+}
+
+/** What is to be known of records until the handshake is over. */
+class EarlyRules {
+  changeCipherSpec = false;
+  /** No whole record has come yet. */
+  first = true;
+  /** A record has opened: no plaintext alert from here on. */
+  opened = false;
+  skipping = false;
+  skippedBytes = 0;
+}
+
+/** A record that is not whole, in memory that grows with what has come of it: `bytes[0, filled)`. */
+class PartialRecord {
+  bytes: Uint8Array = NOTHING;
+  filled = 0;
+  /** Of the record, once its header is whole; until then of the header. */
+  size: number;
+
+  constructor(size: number) {
+    this.size = size;
+  }
+
+  /** A header announces 16 KiB for nothing: there is memory for twice what has come, so that bytes move once or twice. */
+  append(more: Uint8Array, at: number, end: number): void {
+    const filled = this.filled + end - at;
+    if (filled > this.bytes.length) {
+      const roomy = new Uint8Array(Math.min(Math.max(filled * 2, SMALLEST_PARTIAL), this.size));
+      roomy.set(this.bytes.subarray(0, this.filled));
+      this.bytes = roomy;
+    }
+    this.bytes.set(more.subarray(at, end), this.filled);
+    this.filled = filled;
   }
 }
 
@@ -341,7 +380,6 @@ function recordSize(bytes: Uint8Array, at: number): number {
   return RECORD_HEADER_LENGTH + ((bytes[at + 3]! << 8) | bytes[at + 4]!);
 }
 
-const NO_IV = new Uint8Array(12);
 /** As additional data; a view of the record would be made anew each time. */
 const header = new Uint8Array(RECORD_HEADER_LENGTH);
 const NOTHING = new Uint8Array(0);

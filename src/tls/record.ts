@@ -67,16 +67,19 @@ export class RecordWriter {
   maxInnerPlaintext: number = MAX_INNER_PLAINTEXT;
 
   #aead: Aead | undefined;
-  #iv: Uint8Array = NO_IV;
-  #sequenceHigh = 0;
-  #sequenceLow = 0;
+  /** The IV, in three words: an array would take 64 bytes of each idle connection. */
+  #iv0 = 0;
+  #iv1 = 0;
+  #iv2 = 0;
+  #sequence = 0;
 
-  /** From here on records are sealed under this key; its sequence numbers start at 0 (§5.3). `iv` is kept. */
+  /** From here on records are sealed under this key; its sequence numbers start at 0 (§5.3). */
   protect(aead: Aead, iv: Uint8Array): void {
     this.#aead = aead;
-    this.#iv = iv;
-    this.#sequenceHigh = 0;
-    this.#sequenceLow = 0;
+    this.#iv0 = ivWord(iv, 0);
+    this.#iv1 = ivWord(iv, 4);
+    this.#iv2 = ivWord(iv, 8);
+    this.#sequence = 0;
   }
 
   get isProtected(): boolean {
@@ -85,7 +88,7 @@ export class RecordWriter {
 
   /** Records sealed under the key in force: what RFC 9846 §5.5 limits. */
   get sealedRecords(): number {
-    return this.#sequenceHigh * 2 ** 32 + this.#sequenceLow;
+    return this.#sequence;
   }
 
   /**
@@ -137,12 +140,9 @@ export class RecordWriter {
     end: number,
     size: number,
   ): void {
-    const nonce = recordNonce(this.#iv, this.#sequenceHigh, this.#sequenceLow);
-    if (++this.#sequenceLow === 2 ** 32) {
-      this.#sequenceLow = 0;
-      if (++this.#sequenceHigh === 2 ** 32) {
-        throw new RangeError("Cannot seal: sequence number wraps");
-      }
+    const nonce = recordNonce(this.#iv0, this.#iv1, this.#iv2, this.#sequence);
+    if (++this.#sequence > Number.MAX_SAFE_INTEGER) {
+      throw new RangeError("Cannot seal: sequence numbers are used up");
     }
     const at = flight.reserve(RECORD_HEADER_LENGTH + size + 1 + TAG_LENGTH);
     const bytes = flight.bytes;
@@ -187,23 +187,30 @@ function writeHeader(bytes: Uint8Array, at: number, type: number, length: number
 }
 
 /**
- * The per-record nonce (§5.3): the IV with the 64-bit sequence number on its last 8 bytes. Valid until the next call;
- * sealing and opening are synchronous, so one buffer serves every connection.
+ * The per-record nonce (§5.3): the IV with the sequence number, which here has 53 bits, on its last 8 bytes. Valid until
+ * the next call; sealing and opening are synchronous, so one buffer serves every connection.
  */
-export function recordNonce(iv: Uint8Array, sequenceHigh: number, sequenceLow: number): Uint8Array {
-  nonce[0] = iv[0]!;
-  nonce[1] = iv[1]!;
-  nonce[2] = iv[2]!;
-  nonce[3] = iv[3]!;
-  nonce[4] = iv[4]! ^ (sequenceHigh >>> 24);
-  nonce[5] = iv[5]! ^ (sequenceHigh >>> 16);
-  nonce[6] = iv[6]! ^ (sequenceHigh >>> 8);
-  nonce[7] = iv[7]! ^ sequenceHigh;
-  nonce[8] = iv[8]! ^ (sequenceLow >>> 24);
-  nonce[9] = iv[9]! ^ (sequenceLow >>> 16);
-  nonce[10] = iv[10]! ^ (sequenceLow >>> 8);
-  nonce[11] = iv[11]! ^ sequenceLow;
+export function recordNonce(iv0: number, iv1: number, iv2: number, sequence: number): Uint8Array {
+  const middle = iv1 ^ (sequence < 2 ** 32 ? 0 : sequence / 2 ** 32);
+  const last = iv2 ^ sequence;
+  nonce[0] = iv0 >>> 24;
+  nonce[1] = iv0 >>> 16;
+  nonce[2] = iv0 >>> 8;
+  nonce[3] = iv0;
+  nonce[4] = middle >>> 24;
+  nonce[5] = middle >>> 16;
+  nonce[6] = middle >>> 8;
+  nonce[7] = middle;
+  nonce[8] = last >>> 24;
+  nonce[9] = last >>> 16;
+  nonce[10] = last >>> 8;
+  nonce[11] = last;
   return nonce;
+}
+
+/** Four bytes of an IV, the first of them the highest. */
+export function ivWord(iv: Uint8Array, at: number): number {
+  return (iv[at]! << 24) | (iv[at + 1]! << 16) | (iv[at + 2]! << 8) | iv[at + 3]!;
 }
 
 const nonce = new Uint8Array(12);
@@ -211,6 +218,5 @@ const nonce = new Uint8Array(12);
 const header = new Uint8Array(RECORD_HEADER_LENGTH);
 /** From here on a copy of the content costs more than handing it over apart from what follows it. */
 const LONG_CONTENT = 4096;
-const NO_IV = new Uint8Array(12);
 const INITIAL_FLIGHT = 16384;
 const LARGEST_KEPT_FLIGHT = 2 ** 18;

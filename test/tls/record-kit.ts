@@ -6,7 +6,7 @@ import { createCipheriv, createDecipheriv } from "node:crypto";
 import type { Aead } from "../../src/crypto/crypto.ts";
 import { TlsError } from "../../src/tls/error.ts";
 import type { RecordReader, RecordSink } from "../../src/tls/record-reader.ts";
-import { recordNonce } from "../../src/tls/record.ts";
+import { ivWord, recordNonce } from "../../src/tls/record.ts";
 
 /** AES-128-GCM for one key made of one byte. */
 export function testAead(keyByte: number): Aead {
@@ -58,9 +58,13 @@ export function sealed(
 ): Uint8Array {
   const length = inner.length + 16;
   const record = plain(outer.type ?? 23, new Uint8Array(length), outer.version);
-  const nonce = recordNonce(testIv(keyByte), 0, sequence).slice();
+  const nonce = nonceOf(testIv(keyByte), sequence);
   testAead(keyByte).seal(nonce, record.subarray(0, 5), Uint8Array.from(inner), record, 5);
   return record;
+}
+
+export function nonceOf(iv: Uint8Array, sequence: number): Uint8Array {
+  return recordNonce(ivWord(iv, 0), ivWord(iv, 4), ivWord(iv, 8), sequence).slice();
 }
 
 export function bytes(...parts: readonly (Uint8Array | readonly number[])[]): Uint8Array {

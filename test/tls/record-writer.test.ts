@@ -3,9 +3,9 @@ import { describe, expect, test } from "vitest";
 import type { Aead } from "../../src/crypto/crypto.ts";
 import { DEFAULT_LIMITS } from "../../src/tls/limits.ts";
 import { RecordReader } from "../../src/tls/record-reader.ts";
-import { Flight, recordNonce, RecordWriter } from "../../src/tls/record.ts";
+import { Flight, RecordWriter } from "../../src/tls/record.ts";
 import { testCrypto } from "../support/server-config.ts";
-import { feed, plain, Recorder, sealed, testAead, testIv, zeros } from "./record-kit.ts";
+import { feed, nonceOf, plain, Recorder, sealed, testAead, testIv, zeros } from "./record-kit.ts";
 
 const ALERT = 21;
 const HANDSHAKE = 22;
@@ -144,11 +144,10 @@ describe("protected", () => {
   test("tls13 1: the nonce is the IV with the 64-bit sequence number on its last 8 bytes", () => {
     const iv = Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12);
     fc.assert(
-      fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (sequence) => {
+      fc.property(fc.bigInt({ min: 0n, max: 2n ** 53n - 1n }), (sequence) => {
         const expected = iv.slice();
         for (let i = 0; i < 8; i++) expected[11 - i]! ^= Number((sequence >> BigInt(8 * i)) & 255n);
-        const high = Number(sequence >> 32n);
-        expect(recordNonce(iv, high, Number(sequence & 0xffffffffn))).toEqual(expected);
+        expect(nonceOf(iv, Number(sequence))).toEqual(expected);
       }),
     );
   });
