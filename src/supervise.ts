@@ -114,7 +114,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
     answers: new Questions(options.answers ?? NO_ANSWERS),
     log,
     startsAtOnce: availableParallelism(),
-    drainTimeoutMs: edgeLimits(config.limits).drainTimeoutMs,
+    drainTimeoutMs: ({ limits }) => edgeLimits(limits).drainTimeoutMs,
   });
   let health: UnixHttpServer | Error | undefined;
   let isStopping = false;

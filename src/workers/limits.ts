@@ -12,8 +12,14 @@ export interface WorkerLimits {
   readonly firstBackOffMs: number;
   /** … up to this. */
   readonly maxBackOffMs: number;
-  /** Beyond `drainTimeoutMs`. Reached: killed. */
+  /** For ending, beyond its `drainTimeoutMs`. Reached: killed. */
   readonly endMarginMs: number;
+  /** How often it is looked whether who serves has said something since: it does every 2 s. */
+  readonly beatMs: number;
+  /** In beats, without a word. Reached: its loop is stuck, it is told to end and replaced … */
+  readonly hangTimeoutMs: number;
+  /** … and killed after this much more without one. */
+  readonly hangMarginMs: number;
 }
 
 export const DEFAULT_WORKER_LIMITS: WorkerLimits = {
@@ -24,4 +30,7 @@ export const DEFAULT_WORKER_LIMITS: WorkerLimits = {
   firstBackOffMs: 500,
   maxBackOffMs: 30_000,
   endMarginMs: 3_000,
+  beatMs: 3_000,
+  hangTimeoutMs: 15_000,
+  hangMarginMs: 3_000,
 };

@@ -33,6 +33,8 @@ export interface MemberParts {
   readonly gate: Gate;
   readonly start: StartMessage;
   readonly limits: WorkerLimits;
+  /** From being told to end. Reached: killed. */
+  readonly endTimeoutMs: number;
   readonly answers: ControlAnswers;
   readonly onLog: (member: Member, message: LogMessage) => void;
   /** It closes its listeners, or has ended: another one has to take its place. */
@@ -58,6 +60,9 @@ export class Member implements Guest {
   #channel: WorkerChannel | undefined;
   #stopAwaiting: () => void;
   #timer: ReturnType<typeof setTimeout>;
+  #endTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Since it said something. */
+  #silentBeats = 0;
   #isServing = false;
   #hasLeft = false;
   #isTold = false;
@@ -81,6 +86,7 @@ export class Member implements Guest {
     const ended = (how: string) => {
       if (this.end !== undefined) return;
       this.end = how;
+      clearTimeout(this.#endTimer);
       this.#fail(how);
       resolve();
       this.#leave();
@@ -126,17 +132,55 @@ export class Member implements Guest {
     this.#channel?.send({ kind: "keep" });
   }
 
-  /** Closes its listeners, lets connections finish, and ends. */
+  /** Closes its listeners, lets connections finish, and ends; or is killed. */
   tell(): void {
     this.#isTold = true;
     this.#leave();
     this.#signal("SIGTERM");
+    this.#endInTime();
   }
 
   kill(): void {
     this.#isTold = true;
     this.#leave();
     this.#signal("SIGKILL");
+  }
+
+  /**
+   * Every `beatMs`: has it said something since? Turns of our own loop are counted rather than time, so that nobody
+   * seems stuck where we were, or the machine slept.
+   */
+  beat(): void {
+    // Who is out of reach has been told to end.
+    if (!this.#isServing || this.end !== undefined || this.#channel?.isOpen !== true) return;
+    const { beatMs, hangTimeoutMs, hangMarginMs } = this.#parts.limits;
+    const silentMs = ++this.#silentBeats * beatMs;
+    if (silentMs >= hangTimeoutMs + hangMarginMs) {
+      this.#log("worker_killed", `it still said nothing after ${silentMs} ms`);
+      this.kill();
+    } else if (silentMs >= hangTimeoutMs && !this.#isTold) {
+      this.#log("worker_hangs", `it said nothing for ${silentMs} ms`);
+      // Should it only have been slow, its connections may finish.
+      this.tell();
+    }
+  }
+
+  #endInTime(): void {
+    if (this.end !== undefined) return;
+    const { endTimeoutMs } = this.#parts;
+    this.#endTimer ??= setTimeout(() => {
+      this.#log("worker_killed", `it did not end within ${endTimeoutMs} ms`);
+      this.kill();
+    }, Math.min(endTimeoutMs, MAX_TIMER_MS));
+  }
+
+  #log(event: string, err: string): void {
+    this.#parts.onLog(this, {
+      kind: "log",
+      level: "error",
+      event,
+      fields: { pid: this.pid, err },
+    });
   }
 
   #signal(signal: "SIGTERM" | "SIGKILL"): void {
@@ -163,6 +207,7 @@ export class Member implements Guest {
   }
 
   said(message: UpMessage): void {
+    this.#silentBeats = 0;
     switch (message.kind) {
       case "hello":
         return this.#channel?.close("it says hello twice");
@@ -181,7 +226,10 @@ export class Member implements Guest {
       case "counters":
         this.counters = message.counters;
         return;
+      case "alive":
+        return;
       case "stopping":
+        this.#endInTime();
         return this.#leave();
       case "onDemand":
       case "challenge":
@@ -200,8 +248,7 @@ export class Member implements Guest {
     // Of a process that has died the channel ends first, and how it died is to come.
     setTimeout(() => {
       if (this.end !== undefined || this.#hasLeft) return;
-      const fields = { err: what };
-      this.#parts.onLog(this, { kind: "log", level: "error", event: "worker_lost", fields });
+      this.#log("worker_lost", what);
       this.tell();
     }, LOST_AFTER_MS);
   }
@@ -235,3 +282,5 @@ export class Member implements Guest {
 }
 
 const LOST_AFTER_MS = 500;
+/** A timer with more fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;

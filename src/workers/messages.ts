@@ -106,6 +106,8 @@ export const upMessage = z.discriminatedUnion("kind", [
       z.union([z.number(), tally, z.array(z.nullable(tally))]),
     ),
   }),
+  /** Where it has nothing else to say: its loop still turns. */
+  z.object({ kind: z.literal("alive") }),
   /** It closes its listeners: somebody told it to end. */
   z.object({ kind: z.literal("stopping") }),
 ]);

@@ -22,8 +22,8 @@ export interface PoolParts {
   readonly log: Log;
   /** So many start at a time. */
   readonly startsAtOnce: number;
-  /** Connections get so long to end. */
-  readonly drainTimeoutMs: number;
+  /** Connections of a worker that started with this state get so long to end. */
+  readonly drainTimeoutMs: (state: WorkerState) => number;
   readonly limits?: Partial<WorkerLimits>;
 }
 
@@ -48,6 +48,7 @@ export class Pool {
   #isKept = false;
   #isStopping = false;
   readonly #stopping = Promise.withResolvers<void>();
+  #beats: ReturnType<typeof setInterval> | undefined;
   #turn: Promise<unknown> = Promise.resolve();
 
   constructor(parts: PoolParts) {
@@ -62,6 +63,10 @@ export class Pool {
    * @throws {WorkerError} one of them cannot; none is left then
    */
   async start(count: number): Promise<HttpTrouble> {
+    this.#beats = setInterval(() => {
+      for (const member of this.#living) member.beat();
+    }, this.#limits.beatMs);
+    this.#beats.unref();
     try {
       return await this.#grow(count);
     } catch (error) {
@@ -146,18 +151,15 @@ export class Pool {
     this.#isStopping = true;
     this.#stopping.resolve();
     for (const member of this.#living) if (!member.isTold) member.tell();
-    const late = setTimeout(
-      () => this.kill(),
-      this.#parts.drainTimeoutMs + this.#limits.endMarginMs,
-    );
     await Promise.all([...this.#living].map((member) => member.gone));
-    clearTimeout(late);
+    clearInterval(this.#beats);
   }
 
   /** At once. */
   kill(): void {
     this.#isStopping = true;
     this.#stopping.resolve();
+    clearInterval(this.#beats);
     for (const member of this.#living) member.kill();
   }
 
@@ -192,13 +194,14 @@ export class Pool {
   }
 
   async #begin(slot: Slot): Promise<HttpTrouble> {
-    const { gate, answers, log, start, spawn } = this.#parts;
+    const { gate, answers, log, start, spawn, drainTimeoutMs } = this.#parts;
     const { number } = slot;
     const member = new Member({
       child: spawn(),
       gate,
       start: { ...start, worker: number, state: this.#state },
       limits: this.#limits,
+      endTimeoutMs: drainTimeoutMs(this.#state) + this.#limits.endMarginMs,
       answers,
       onLog: (member, { level, event, fields }) =>
         log.event(level, event, { ...fields, worker: member.number }),

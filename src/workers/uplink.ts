@@ -48,7 +48,7 @@ export class Uplink implements ControlAnswers {
     return { ...limitEvents(log, Date.now), debug, names };
   }
 
-  /** Now and then, where they have changed. */
+  /** Now and then, where they have changed; else says that it lives. */
   reportCounters(counters: Counters): void {
     this.#timer = setInterval(() => this.#report(counters), REPORT_EVERY_MS);
     this.#timer.unref();
@@ -110,7 +110,7 @@ export class Uplink implements ControlAnswers {
     const { loopLag: _loopLag, ...rest } = counters;
     const text = JSON.stringify(rest);
     const isNews = text !== this.#lastCounters || --this.#silentReports <= 0 || isLast;
-    if (!isNews) return;
+    if (!isNews) return channel.send({ kind: "alive" });
     this.#lastCounters = text;
     this.#silentReports = SILENT_REPORTS;
     channel.send({

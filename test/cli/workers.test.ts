@@ -4,6 +4,7 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { connect } from "node:tls";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
@@ -212,6 +213,36 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
     expect(await pages(served)).toEqual(new Set(["served"]));
   });
 
+  test("A worker that hangs is replaced within 20 s, and connections of the others stay", async () => {
+    await site("served");
+    const served = await serve();
+    const [victim, other] = served.ready.workers!;
+    const clients = await Promise.all(
+      Array.from({ length: 16 }, () => openClient(served.https, served.ready.root)),
+    );
+    const answered = await Promise.all(clients.map((client) => client.ask()));
+    expect(answered).toEqual(clients.map(() => true));
+    process.kill(victim!, "SIGSTOP");
+    const healthy: Client[] = [];
+    await Promise.all(clients.map(async (client) => {
+      if (await client.ask(2_000)) healthy.push(client);
+    }));
+    expect(healthy.length).toBeGreaterThan(0);
+    expect(healthy.length).toBeLessThan(clients.length);
+    await until(() => events(served, "worker_started").length === 1);
+    expect(events(served, "worker_hangs")).toMatchObject([{ worker: 1, pid: victim }]);
+    await until(async () => !await isAlive(victim!));
+    await until(() => events(served, "worker_killed").length === 1);
+    expect(events(served, "worker_killed")).toMatchObject([{ worker: 1, pid: victim }]);
+    expect(await Promise.all(healthy.map((client) => client.ask()))).toEqual(
+      healthy.map(() => true),
+    );
+    expect(await isAlive(other!)).toBe(true);
+    expect(await pages(served)).toEqual(new Set(["served"]));
+    expect(await ask(served.ready.health!, "/readyz")).toBe("ready\n2 of 2 workers serve\n");
+    for (const client of clients) client.end();
+  });
+
   test("issue 4: orphans serve on; the next start takes their place without --takeover", async () => {
     await site("first");
     const first = await serve();
@@ -314,11 +345,44 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
   });
 });
 
+interface Client {
+  /** False: no answer within this time. */
+  ask(timeoutMs?: number): Promise<boolean>;
+  end(): void;
+}
+
+/** A connection that stays, and asks again and again. */
+async function openClient(port: string, root: string): Promise<Client> {
+  const socket = connect({
+    port: Number(port),
+    host: "127.0.0.1",
+    servername: "localhost",
+    ca: await readFile(root),
+  });
+  socket.on("error", () => {});
+  await new Promise((resolve) => void socket.once("secureConnect", resolve));
+  return {
+    ask: (timeoutMs = 10_000) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(() => done(false), timeoutMs);
+        const onData = () => done(true);
+        const onClose = () => done(false);
+        const done = (has: boolean) => {
+          clearTimeout(timer);
+          socket.off("data", onData).off("close", onClose);
+          resolve(has);
+        };
+        socket.on("data", onData).on("close", onClose);
+        socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
+      }),
+    end: () => void socket.destroy(),
+  };
+}
+
 /** A connection that has said half a request. */
 function startHeld(port: string, root: string): AbortController {
   const controller = new AbortController();
   void (async () => {
-    const { connect } = await import("node:tls");
     const socket = connect({
       port: Number(port),
       host: "127.0.0.1",

@@ -21,12 +21,14 @@ let gate: Gate;
 let pool: Pool;
 let children: ChildProcess[];
 let events: [string, LogFields][];
+let drainTimeoutMs: (state: WorkerState) => number;
 /** How the next ones behave, the first first; then well. */
 let manners: string[];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "sotto-pool-"));
   gate = await Gate.open(folder);
   [children, events, manners] = [[], [], []];
+  drainTimeoutMs = () => 200;
 });
 afterEach(async () => {
   pool.kill();
@@ -76,7 +78,7 @@ function open(limits: Partial<WorkerLimits> = {}): Pool {
     },
     log: { event: (_level, event, fields) => void events.push([event, fields]) },
     startsAtOnce: 2,
-    drainTimeoutMs: 200,
+    drainTimeoutMs,
     limits: { firstBackOffMs: 20, maxBackOffMs: 100, endMarginMs: 200, ...limits },
   });
 }
@@ -232,6 +234,77 @@ test("One that does not hear SIGTERM is killed in the end", async () => {
   await open().start(1);
   await pool.stop();
   expect(children[0]!.signalCode).toBe("SIGKILL");
+});
+
+test("So is one that is replaced, or that somebody else told to end", async () => {
+  manners = ["deaf", "lingers"];
+  await open().start(2);
+  pool.keep();
+  await pool.replaceAll();
+  for (const child of children.slice(0, 2)) {
+    await until(() => child.signalCode === "SIGKILL");
+  }
+  expect(seen("worker_killed")).toMatchObject([
+    { worker: 2, pid: children[1]!.pid, err: "it did not end within 400 ms" },
+    { worker: 1, pid: children[0]!.pid, err: "it did not end within 400 ms" },
+  ]);
+  expect(pool.serving).toHaveLength(2);
+});
+
+test("How long one may take to end is what it was told when it started", async () => {
+  manners = ["deaf"];
+  drainTimeoutMs = ({ snapshot }) => snapshot === "first" ? 1_500 : 0;
+  await open().start(1);
+  await pool.adopt(state("second"));
+  const sinceMs = performance.now();
+  await pool.stop();
+  expect(performance.now() - sinceMs).toBeGreaterThan(1_500);
+});
+
+const HANG = { beatMs: 100, hangTimeoutMs: 800, hangMarginMs: 400 };
+
+test("One whose loop is stuck is replaced, and killed since it does not hear; the others stay", async () => {
+  manners = ["well", "sticks"];
+  await open({ ...HANG, endMarginMs: 60_000 }).start(2);
+  pool.keep();
+  await until(() => seen("worker_started").length === 1);
+  const [healthy, stuck, fresh] = children.map(({ pid }) => pid);
+  expect(seen("worker_hangs")).toMatchObject([
+    { worker: 2, pid: stuck, err: "it said nothing for 800 ms" },
+  ]);
+  await until(() => children[1]!.signalCode === "SIGKILL");
+  expect(seen("worker_killed")).toMatchObject([{ worker: 2, pid: stuck }]);
+  expect(pool.serving).toEqual([healthy, fresh]);
+});
+
+test("One that was only slow ends in order", async () => {
+  manners = ["pauses"];
+  await open({ ...HANG, hangMarginMs: 60_000, endMarginMs: 60_000 }).start(1);
+  pool.keep();
+  await until(() => seen("worker_hangs").length === 1);
+  await until(() => children[0]!.exitCode === 0);
+  expect(seen("worker_killed")).toEqual([]);
+});
+
+test("Nobody seems stuck because the supervisor was", async () => {
+  await open({ ...HANG, hangTimeoutMs: 300 }).start(2);
+  const before = pool.serving;
+  for (let i = 0; i < 3; i++) {
+    const untilMs = performance.now() + 1_000;
+    while (performance.now() < untilMs);
+    await new Promise((resolve) => setTimeout(resolve, 150));
+  }
+  expect(seen("worker_hangs")).toEqual([]);
+  expect(pool.serving).toEqual(before);
+});
+
+test("One that has lost its channel may end in its own time, though nobody hears of it any more", async () => {
+  manners = ["cut off"];
+  await open({ ...HANG, endMarginMs: 60_000 }).start(1);
+  pool.keep();
+  await until(() => seen("worker_started").length === 1);
+  await until(() => children[0]!.exitCode === 0);
+  expect(seen("worker_killed")).toEqual([]);
 });
 
 test("More or fewer are had without a start", async () => {
