@@ -19,6 +19,11 @@ import {
   instanceSocket,
   takeInstanceLock,
 } from "./control/instance-lock.ts";
+import {
+  isInOtherContainer,
+  isSameProcess,
+  type ProcessIdentity,
+} from "./control/process-identity.ts";
 import { orphansOn } from "./control/worker-marks.ts";
 import { bind, BindError, type BindWish, type Listen } from "./edge/bind.ts";
 import type { Privileges } from "./runtime/privileges.ts";
@@ -36,8 +41,9 @@ export interface PortsParts {
 export class Ports {
   readonly #parts: PortsParts;
   readonly #followed = new Map<number, Instance>();
-  /** Process ids. */
-  readonly #orphans = new Set<number>();
+  /** By process id. */
+  readonly #orphans = new Map<number, ProcessIdentity>();
+  #orphanTimer: ReturnType<typeof setTimeout> | undefined;
   #locks: readonly InstanceLock[] = [];
 
   constructor(parts: PortsParts) {
@@ -85,11 +91,27 @@ export class Ports {
       throw error;
     }
     for (const instance of this.#followed.values()) await end(instance, dataFolder);
-    for (const pid of this.#orphans) sendEnd(pid);
+    for (const pid of this.#orphans.keys()) send(pid, "SIGTERM");
+    if (this.#orphans.size === 0) return;
+    this.#orphanTimer = setTimeout(() => {
+      this.#killOrphans(https).catch(() => {}); // the folder cannot be looked at: they stay
+    }, ORPHAN_TIMEOUT_MS);
+    this.#orphanTimer.unref();
+  }
+
+  /** Who heard that it is to end has taken its mark away by now, and has its own time to finish connections. */
+  async #killOrphans(https: readonly Listener[]): Promise<void> {
+    for (const listener of https) {
+      for (const orphan of await orphansOn(this.#parts.dataFolder, placeOf(listener))) {
+        const told = this.#orphans.get(orphan.pid);
+        if (told !== undefined && isSameProcess(told, orphan)) send(orphan.pid, "SIGKILL");
+      }
+    }
   }
 
   /** Others may have the addresses. */
   async release(): Promise<void> {
+    clearTimeout(this.#orphanTimer);
     await Promise.all(this.#locks.map((lock) => lock.release()));
   }
 
@@ -108,7 +130,7 @@ export class Ports {
       this.#followed.set(holder.pid, holder);
     }
     const orphans = await orphansOn(dataFolder, address);
-    for (const { pid } of orphans) this.#orphans.add(pid);
+    for (const orphan of orphans) this.#orphans.set(orphan.pid, orphan);
     if (holder === undefined && orphans.length === 0) return false;
     if (!runtime.reusesPorts) {
       throw new BindError("EADDRINUSE", `Cannot take ${address} over: ${WITHOUT_REUSE}`);
@@ -139,15 +161,21 @@ export function placeOf({ hostname, port }: Pick<Listener, "hostname" | "port">)
 const WITHOUT_REUSE =
   "two processes cannot share a port here. That takes Linux, and with Deno the flag --unstable-net";
 
+/** An orphan still listens so long after it was told to end: its loop is stuck, it is killed. */
+const ORPHAN_TIMEOUT_MS = 15_000;
+
 const NO_EVENTS = { data() {}, drain() {}, end() {}, close() {} };
 
 function bindErrorOf(cause: InstanceError): BindError {
   return new BindError("EADDRINUSE", cause.message, { cause });
 }
 
-/** By a signal, or by its socket where permissions do not reach that far (Deno without --allow-run). */
+/**
+ * By a signal, or by its socket where no signal of ours gets: into another container, or with few permissions (Deno
+ * without --allow-run).
+ */
 async function end(instance: Instance, dataFolder: string): Promise<void> {
-  if (sendEnd(instance.pid)) return;
+  if (!await isInOtherContainer(instance) && send(instance.pid, "SIGTERM")) return;
   const socketPath = instanceSocket(dataFolder, instance.address);
   await new Promise<void>((resolve, reject) => {
     const asked = request({ socketPath, path: "/stop", method: "POST", agent: false }, (answer) => {
@@ -164,10 +192,10 @@ async function end(instance: Instance, dataFolder: string): Promise<void> {
 }
 
 /** False: it lives on. */
-function sendEnd(pid: number): boolean {
+function send(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean {
   if (!isOfOurUser(pid)) return false;
   try {
-    process.kill(pid, "SIGTERM");
+    process.kill(pid, signal);
     return true;
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === "ESRCH";

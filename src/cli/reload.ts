@@ -2,6 +2,7 @@
 import process from "node:process";
 
 import { readInstanceLocks } from "../control/instance-lock.ts";
+import { isInOtherContainer } from "../control/process-identity.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
 import { CommandError } from "./explain.ts";
@@ -17,13 +18,19 @@ import { findConfig } from "./find-config.ts";
 export async function reload(args: CommonArguments): Promise<void> {
   await findConfig(args.config);
   const { path } = findDataFolder(args.data, process.env, process.cwd());
-  const pids = new Set((await readInstanceLocks(path)).map(({ pid }) => pid));
-  if (pids.size === 0) {
+  const instances = await readInstanceLocks(path);
+  if (instances.length === 0) {
     throw new CommandError(
       `no sotto serves from ${path}. Another user's folder, as under sudo, is named with --data`,
     );
   }
-  for (const pid of pids) {
+  for (const instance of instances) {
+    if (!await isInOtherContainer(instance)) continue;
+    throw new CommandError(
+      `the sotto on ${instance.address} runs in another container: have it reload from there`,
+    );
+  }
+  for (const pid of new Set(instances.map(({ pid }) => pid))) {
     try {
       process.kill(pid, "SIGHUP");
     } catch (cause) {

@@ -48,6 +48,12 @@ export async function isProcessAlive(which: ProcessIdentity): Promise<boolean | 
   }
 }
 
+/** Its process id means another process here: signals would hit that one. */
+export async function isInOtherContainer(which: ProcessIdentity): Promise<boolean> {
+  const { container } = await thisProcess();
+  return which.container !== "" && container !== "" && which.container !== container;
+}
+
 export function isSameProcess(one: ProcessIdentity, other: ProcessIdentity): boolean {
   return one.pid === other.pid && one.began === other.began && one.boot === other.boot &&
     one.container === other.container;

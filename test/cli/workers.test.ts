@@ -254,6 +254,30 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
     expect(await pages(second)).toEqual(new Set(["second"]));
   });
 
+  test("Of orphans one that hangs is killed within 20 s, and one that drains is not", async () => {
+    await site("first");
+    const first = await serve();
+    const [hangs, drains] = first.ready.workers!;
+    await kill(first.child);
+    process.kill(hangs!, "SIGSTOP");
+    // It is the one that answers.
+    let held: Client | undefined;
+    while (held === undefined) {
+      const client = await openClient(first.https, first.ready.root, 500);
+      if (await client.ask(500)) held = client;
+      else client.end();
+    }
+    held.beginToAsk();
+    const second = await serve(first.https, first.http);
+    const startedMs = performance.now();
+    await until(async () => !await isAlive(hangs!));
+    expect(performance.now() - startedMs).toBeLessThan(20_000);
+    expect(await isAlive(drains!)).toBe(true);
+    held.end();
+    await until(async () => !await isAlive(drains!));
+    expect(await page(second)).toBe("first");
+  });
+
   test("issue 4: one process takes the place of orphans, and workers that of one process", async () => {
     await site("first");
     const first = await serve();
@@ -348,11 +372,13 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
 interface Client {
   /** False: no answer within this time. */
   ask(timeoutMs?: number): Promise<boolean>;
+  /** Half a request: who is to end waits for the rest. */
+  beginToAsk(): void;
   end(): void;
 }
 
 /** A connection that stays, and asks again and again. */
-async function openClient(port: string, root: string): Promise<Client> {
+async function openClient(port: string, root: string, timeoutMs = 10_000): Promise<Client> {
   const socket = connect({
     port: Number(port),
     host: "127.0.0.1",
@@ -360,7 +386,10 @@ async function openClient(port: string, root: string): Promise<Client> {
     ca: await readFile(root),
   });
   socket.on("error", () => {});
-  await new Promise((resolve) => void socket.once("secureConnect", resolve));
+  await Promise.race([
+    new Promise((resolve) => void socket.once("secureConnect", resolve)),
+    new Promise((resolve) => setTimeout(resolve, timeoutMs)),
+  ]);
   return {
     ask: (timeoutMs = 10_000) =>
       new Promise((resolve) => {
@@ -375,6 +404,7 @@ async function openClient(port: string, root: string): Promise<Client> {
         socket.on("data", onData).on("close", onClose);
         socket.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n");
       }),
+    beginToAsk: () => void socket.write("GET / HTTP/1.1\r\n"),
     end: () => void socket.destroy(),
   };
 }

@@ -1,0 +1,75 @@
+import { spawn } from "node:child_process";
+import { mkdir, mkdtemp, readFile, rm, writeFile } from "node:fs/promises";
+import { tmpdir } from "node:os";
+import { dirname, join } from "node:path";
+import process from "node:process";
+
+import { afterEach, beforeEach, describe, expect, test } from "vitest";
+
+import { reload } from "../src/cli/reload.ts";
+import { instanceSocket } from "../src/control/instance-lock.ts";
+import { thisProcess } from "../src/control/process-identity.ts";
+import { Ports } from "../src/ports.ts";
+import { thisRuntime } from "../src/runtime/detect.ts";
+import { serveUnix, type UnixHttpServer } from "../src/runtime/unix-http.ts";
+
+describe.runIf(process.platform === "linux")("Of a sotto in another container", () => {
+  let folder: string;
+  let socket: UnixHttpServer;
+  let asked: string[];
+  /** Has the same process id here as that one has there. */
+  let bystander: ReturnType<typeof spawn>;
+  beforeEach(async () => {
+    folder = await mkdtemp(join(tmpdir(), "sotto-ports-"));
+    asked = [];
+    bystander = spawn("sleep", ["60"], { stdio: "ignore" });
+    const path = instanceSocket(folder, ADDRESS);
+    await mkdir(dirname(path), { recursive: true, mode: 0o700 });
+    socket = await serveUnix(path, (request) => {
+      asked.push(`${request.method} ${new URL(request.url).pathname}`);
+      return new Response("");
+    });
+    const { boot } = await thisProcess();
+    const lock = { pid: bystander.pid, began: "1", boot, container: "pid:[1]", address: ADDRESS };
+    await writeFile(path.replace(/sock$/, "json"), JSON.stringify(lock));
+  });
+  afterEach(async () => {
+    const gone = new Promise((resolve) => void bystander.once("exit", resolve));
+    if (bystander.exitCode === null && bystander.signalCode === null) {
+      process.kill(bystander.pid!, "SIGKILL");
+      await gone;
+    }
+    await socket.stop();
+    await rm(folder, { recursive: true });
+  });
+
+  const isAlive = async () =>
+    / S /.test(await readFile(`/proc/${bystander.pid}/stat`, "latin1").catch(() => ""));
+
+  test("a takeover ends it by its socket, and not who has its process id here", async () => {
+    const ports = new Ports({
+      runtime: await thisRuntime(),
+      dataFolder: folder,
+      takeover: true,
+      privileges: undefined,
+    });
+    const stop = () => Promise.resolve();
+    const listen = (hostname: string, port: number) => Promise.resolve({ hostname, port, stop });
+    const wish = { addresses: ["127.0.0.1"], ports: [PORT], option: "" };
+    await ports.claim(await ports.bindHttps(wish, listen));
+    expect(asked).toEqual(["POST /stop"]);
+    expect(await isAlive()).toBe(true);
+    await ports.release();
+  });
+
+  test("a reload says where to ask, and tells nobody", async () => {
+    await expect(reload({ config: undefined, data: folder })).rejects.toThrow(
+      `the sotto on ${ADDRESS} runs in another container: have it reload from there`,
+    );
+    expect(await isAlive()).toBe(true);
+  });
+});
+
+/** Nobody listens there: nothing is bound. */
+const PORT = 44_399;
+const ADDRESS = `127.0.0.1:${PORT}`;
