@@ -54,7 +54,7 @@ export class DataPlane {
     this.#redirect = new RedirectServer({
       snapshot: () => edge.snapshot,
       httpsPort: () => this.#httpsPort,
-      challenge: (token) => parts.answers.challenge("http-01", token),
+      challenge: (token, host) => parts.answers.challenge({ kind: "http-01", token, host }),
     });
   }
 

@@ -5,14 +5,28 @@
  *
  * @module
  */
+import { Recent } from "../snapshot/recent.ts";
+
 export interface ControlAnswers {
   /** May a certificate be obtained for this name, which nobody serves yet? @param client IP address */
   onDemand(name: string, client: string): Promise<boolean>;
   /** What a CA is to be answered; undefined: nothing of the kind is under way. */
-  challenge(kind: ChallengeKind, key: string): Promise<string | undefined>;
+  challenge(challenge: Challenge): Promise<string | undefined>;
 }
 
-export type ChallengeKind = "http-01" | "tls-alpn-01";
+/** What a CA, or somebody who says to be one, asks us to prove; all of it is a stranger's word. */
+export type Challenge =
+  | {
+    readonly kind: "http-01";
+    readonly token: string;
+    /** Of the request, as `parseHost` has it: it has to be the name that the token is for (acme §7a). */
+    readonly host: string;
+  }
+  | {
+    readonly kind: "tls-alpn-01";
+    /** Of the ClientHello. */
+    readonly name: string;
+  };
 
 /** Of a control plane that obtains nothing from a CA. */
 export const NO_ANSWERS: ControlAnswers = {
@@ -47,76 +61,76 @@ export class Questions implements ControlAnswers {
   readonly #limits: QuestionLimits;
   readonly #names: SingleFlight<boolean>;
   readonly #challenges: SingleFlight<string | undefined>;
-  readonly #misses = new Map<string, number>();
+  /** When, on `performance.now()`. */
+  readonly #misses = new Recent<string, number>(MAX_MISSES);
 
   constructor(answers: ControlAnswers, limits: Partial<QuestionLimits> = {}) {
     this.#answers = answers;
     this.#limits = { ...DEFAULT_QUESTION_LIMITS, ...limits };
     const { maxOnDemandWaiting, onDemandTimeoutMs, maxChallengesWaiting, challengeTimeoutMs } =
       this.#limits;
-    this.#names = new SingleFlight(maxOnDemandWaiting, onDemandTimeoutMs, false);
-    this.#challenges = new SingleFlight(maxChallengesWaiting, challengeTimeoutMs, undefined);
+    this.#names = new SingleFlight({
+      max: maxOnDemandWaiting,
+      timeoutMs: onDemandTimeoutMs,
+      no: false,
+    });
+    this.#challenges = new SingleFlight({
+      max: maxChallengesWaiting,
+      timeoutMs: challengeTimeoutMs,
+      no: undefined,
+    });
   }
 
   onDemand(name: string, client: string): Promise<boolean> {
     return this.#names.ask(name, () => this.#answers.onDemand(name, client));
   }
 
-  async challenge(kind: ChallengeKind, key: string): Promise<string | undefined> {
-    const question = `${kind} ${key}`;
+  async challenge(challenge: Challenge): Promise<string | undefined> {
+    const question = Object.values(challenge).join(" ");
     const nowMs = performance.now();
     if (nowMs - (this.#misses.get(question) ?? -Infinity) < this.#limits.challengeMissMs) {
       return undefined;
     }
-    const answer = await this.#challenges.ask(question, () => this.#answers.challenge(kind, key));
-    if (answer === undefined) this.#missed(question, nowMs);
+    const answer = await this.#challenges.ask(question, () => this.#answers.challenge(challenge));
+    if (answer === undefined) this.#misses.set(question, nowMs);
     return answer;
-  }
-
-  #missed(question: string, nowMs: number): void {
-    // The oldest first: re-inserted ones stand last.
-    for (const [old, sinceMs] of this.#misses) {
-      const isOver = nowMs - sinceMs >= this.#limits.challengeMissMs;
-      if (!isOver && this.#misses.size < MAX_MISSES) break;
-      this.#misses.delete(old);
-    }
-    this.#misses.delete(question);
-    this.#misses.set(question, nowMs);
   }
 }
 
 const MAX_MISSES = 256;
 
-class SingleFlight<T> {
-  readonly #open = new Map<string, Promise<T>>();
-  readonly #max: number;
-  readonly #timeoutMs: number;
-  readonly #no: T;
+interface SingleFlightParts<T> {
+  /** Different questions at a time. Reached: no. */
+  readonly max: number;
+  readonly timeoutMs: number;
+  readonly no: T;
+}
 
-  constructor(max: number, timeoutMs: number, no: T) {
-    this.#max = max;
-    this.#timeoutMs = timeoutMs;
-    this.#no = no;
+class SingleFlight<T> {
+  readonly #parts: SingleFlightParts<T>;
+  readonly #open = new Map<string, Promise<T>>();
+
+  constructor(parts: SingleFlightParts<T>) {
+    this.#parts = parts;
   }
 
   ask(key: string, question: () => Promise<T>): Promise<T> {
     const open = this.#open.get(key);
     if (open !== undefined) return open;
-    if (this.#open.size >= this.#max) return Promise.resolve(this.#no);
+    if (this.#open.size >= this.#parts.max) return Promise.resolve(this.#parts.no);
     const answer = this.#inTime(question).finally(() => this.#open.delete(key));
     this.#open.set(key, answer);
     return answer;
   }
 
   async #inTime(question: () => Promise<T>): Promise<T> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<T>((resolve) => {
-      timer = setTimeout(() => resolve(this.#no), this.#timeoutMs);
-    });
+    const { timeoutMs, no } = this.#parts;
+    const late = Promise.withResolvers<T>();
+    const timer = setTimeout(() => late.resolve(no), timeoutMs);
     try {
-      return await Promise.race([question(), late]);
+      return await Promise.race([question(), late.promise]);
     } catch {
-      return this.#no;
+      return no;
     } finally {
       clearTimeout(timer);
     }

@@ -13,8 +13,11 @@ export interface RedirectParts {
   readonly snapshot: () => Snapshot;
   /** Where HTTPS is served. */
   readonly httpsPort: () => number;
-  /** What a CA is to be answered, by token (acme §7a). Without an answer, or without this: it is a path as any other. */
-  readonly challenge?: (token: string) => Promise<string | undefined>;
+  /**
+   * What a CA is to be answered, by token and the host that was asked for (acme §7a). Without an answer, or without
+   * this: it is a path as any other.
+   */
+  readonly challenge?: (token: string, host: string) => Promise<string | undefined>;
 }
 
 /** Accepts connections of the HTTP port; hand `accept` to `Runtime.listen`. */
@@ -119,7 +122,7 @@ class RedirectConnection implements SocketEvents {
       : undefined;
     if (token === undefined || this.#parts.challenge === undefined) return this.#redirect(wanted);
     this.#isAnswered = true;
-    void this.#parts.challenge(token).then((answer) => {
+    void this.#parts.challenge(token, wanted.host.host).then((answer) => {
       if (answer === undefined) this.#redirect(wanted);
       else this.#send(200, { body: answer, isHead: method === "HEAD" });
     });

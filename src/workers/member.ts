@@ -260,7 +260,7 @@ export class Member implements Guest {
       const allowed = await answers.onDemand(question.name, question.client);
       this.#channel?.send({ kind: "allowed", id, allowed });
     } else {
-      const answer = await answers.challenge(question.challenge, question.key);
+      const answer = await answers.challenge(question.challenge);
       this.#channel?.send({ kind: "challenged", id, answer: answer ?? null });
     }
   }

@@ -11,6 +11,10 @@ const count = z.int().check(z.minimum(0));
 const port = z.int().check(z.minimum(0), z.maximum(65535));
 const place = z.object({ hostname: z.string(), port });
 const tally = z.record(z.string(), z.number());
+/** A host name or an IP address. */
+const name = z.string().check(z.minLength(1), z.maxLength(255));
+/** acme §7a: base64url. */
+const token = z.string().check(z.regex(/^[\w-]{1,128}$/));
 const identity = { pid: count, began: z.string(), boot: z.string(), container: z.string() };
 
 /** All that a worker needs to serve by; where secrets are in it, they go this way or by a file of mode 0600. */
@@ -84,14 +88,16 @@ export const upMessage = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("onDemand"),
     id: count,
-    name: z.string().check(z.maxLength(255)),
+    name,
     client: z.string().check(z.maxLength(64)),
   }),
   z.object({
     kind: z.literal("challenge"),
     id: count,
-    challenge: z.enum(["http-01", "tls-alpn-01"]),
-    key: z.string().check(z.maxLength(255)),
+    challenge: z.discriminatedUnion("kind", [
+      z.object({ kind: z.literal("http-01"), token, host: name }),
+      z.object({ kind: z.literal("tls-alpn-01"), name }),
+    ]),
   }),
   z.object({
     kind: z.literal("log"),

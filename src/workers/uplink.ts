@@ -6,7 +6,7 @@
 import type { Counters } from "../edge/counters.ts";
 import { limitEvents } from "../edge/limited-log.ts";
 import type { Log } from "../edge/log.ts";
-import type { ChallengeKind, ControlAnswers } from "../edge/questions.ts";
+import type { Challenge, ControlAnswers } from "../edge/questions.ts";
 import type { Channel } from "./channel.ts";
 import type { DownMessage, UpMessage } from "./messages.ts";
 
@@ -65,9 +65,9 @@ export class Uplink implements ControlAnswers {
     return await this.#ask({ kind: "onDemand", id, name, client }) === true;
   }
 
-  async challenge(kind: ChallengeKind, key: string): Promise<string | undefined> {
+  async challenge(challenge: Challenge): Promise<string | undefined> {
     const id = ++this.#lastId;
-    const answer = await this.#ask({ kind: "challenge", id, challenge: kind, key });
+    const answer = await this.#ask({ kind: "challenge", id, challenge });
     return typeof answer === "string" ? answer : undefined;
   }
 

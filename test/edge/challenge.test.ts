@@ -11,14 +11,16 @@ const snapshot = new Snapshot({
 });
 const ANSWER = "evaGxfADs6pSRb2LAv9IZ.nP1qzpXGymHBrUEepNY9HCsQk7K8KhOypzEt62jcerQ";
 
-/** What is answered, and which tokens were asked about. */
-async function ask(line: string, host = "a.example"): Promise<{ text: string; asked: string[] }> {
+/** What is answered, and which tokens were asked about, and for which hosts. */
+async function ask(line: string, host = "a.example") {
   const asked: string[] = [];
+  const hosts: string[] = [];
   const server = new RedirectServer({
     snapshot: () => snapshot,
     httpsPort: () => 443,
-    challenge(token) {
+    challenge(token, host) {
       asked.push(token);
+      hosts.push(host);
       return Promise.resolve(token === "known" ? ANSWER : undefined);
     },
   });
@@ -36,7 +38,7 @@ async function ask(line: string, host = "a.example"): Promise<{ text: string; as
   events.data(new TextEncoder().encode(`${line} HTTP/1.1\r\nHost: ${host}\r\n\r\n`));
   await answered.promise;
   events.close(undefined);
-  return { text, asked };
+  return { text, asked, hosts };
 }
 
 test("acme 7a: the key authorization and nothing else, for any Host, before any redirect", async () => {
@@ -47,6 +49,18 @@ test("acme 7a: the key authorization and nothing else, for any Host, before any 
         `Content-Length: ${ANSWER.length}\r\nConnection: close\r\n\r\n${ANSWER}`,
     );
   }
+});
+
+test.for(
+  [
+    ["a.example", "a.example"],
+    ["A.Example.:80", "a.example"],
+    ["192.0.2.1", "192.0.2.1"],
+    ["[2001:DB8::1]:80", "2001:db8::1"],
+  ] as const,
+)("acme 7a: what is asked about %s says that it is for %s", async ([host, meant]) => {
+  const { hosts } = await ask("GET /.well-known/acme-challenge/known", host);
+  expect(hosts).toEqual([meant]);
 });
 
 test("acme 7a: HEAD gets the same without it", async () => {

@@ -12,14 +12,15 @@ function asked(answers: Partial<ControlAnswers>, limits = {}) {
       log.push(`${name} ${client}`);
       return { ...NO_ANSWERS, ...answers }.onDemand(name, client);
     },
-    challenge(kind, key) {
-      log.push(`${kind} ${key}`);
-      return { ...NO_ANSWERS, ...answers }.challenge(kind, key);
+    challenge(challenge) {
+      log.push(Object.values(challenge).join(" "));
+      return { ...NO_ANSWERS, ...answers }.challenge(challenge);
     },
   }, limits);
   return { questions, log };
 }
 
+const TOKEN = { kind: "http-01", token: "token", host: "a.example" } as const;
 const never = () => new Promise<never>(() => {});
 
 test("design 2: however many wait for one name, it is asked about once", async () => {
@@ -45,7 +46,7 @@ test("design 2: beyond so many names at a time the answer is no, and comes at on
 test("design 2: no answer in time is no, and a late one changes nothing", async () => {
   const { questions } = asked({ onDemand: never, challenge: never });
   const permission = questions.onDemand("a.example", "::1");
-  const challenge = questions.challenge("http-01", "token");
+  const challenge = questions.challenge(TOKEN);
   await vi.advanceTimersByTimeAsync(1_000);
   expect(await challenge).toBeUndefined();
   await vi.advanceTimersByTimeAsync(49_000);
@@ -60,25 +61,53 @@ test("A control plane that fails has said no", async () => {
     },
   });
   expect(await questions.onDemand("a.example", "::1")).toBe(false);
-  expect(await questions.challenge("http-01", "token")).toBeUndefined();
+  expect(await questions.challenge(TOKEN)).toBeUndefined();
 });
 
 test("acme 7a: a miss is remembered for a second, an answer is not", async () => {
   let answer: string | undefined;
   const { questions, log } = asked({ challenge: () => Promise.resolve(answer) });
-  expect(await questions.challenge("http-01", "token")).toBeUndefined();
+  expect(await questions.challenge(TOKEN)).toBeUndefined();
   answer = "token.thumbprint";
-  expect(await questions.challenge("http-01", "token")).toBeUndefined();
+  expect(await questions.challenge(TOKEN)).toBeUndefined();
   expect(log).toHaveLength(1);
   await vi.advanceTimersByTimeAsync(1_000);
-  expect(await questions.challenge("http-01", "token")).toBe("token.thumbprint");
-  expect(await questions.challenge("http-01", "token")).toBe("token.thumbprint");
+  expect(await questions.challenge(TOKEN)).toBe("token.thumbprint");
+  expect(await questions.challenge(TOKEN)).toBe("token.thumbprint");
   expect(log).toHaveLength(3);
+});
+
+test("acme 7a: one token under two hosts is two questions", async () => {
+  const { questions, log } = asked({
+    challenge: (challenge) =>
+      Promise.resolve("host" in challenge && challenge.host === "a.example" ? "answer" : undefined),
+  });
+  const hosts = ["b.example", "a.example"];
+  const all = hosts.map((host) => questions.challenge({ ...TOKEN, host }));
+  expect(await Promise.all(all)).toEqual([undefined, "answer"]);
+  expect(await questions.challenge(TOKEN)).toBe("answer");
+  expect(log).toEqual([
+    "http-01 token b.example",
+    "http-01 token a.example",
+    "http-01 token a.example",
+  ]);
+});
+
+test("acme 7a: misses that are remembered are at most 256, the latest", async () => {
+  const { questions, log } = asked({});
+  for (let i = 0; i < 1_000; i++) await questions.challenge({ ...TOKEN, token: `t${i}` });
+  await questions.challenge({ ...TOKEN, token: "t744" });
+  expect(log).toHaveLength(1_000);
+  await questions.challenge({ ...TOKEN, token: "t743" });
+  expect(log).toHaveLength(1_001);
 });
 
 test("acme 7a: a scanner with ever new tokens has 64 asked about at a time", async () => {
   const { questions, log } = asked({ challenge: never });
-  const all = Array.from({ length: 1_000 }, (_, i) => questions.challenge("http-01", `t${i}`));
+  const all = Array.from(
+    { length: 1_000 },
+    (_, i) => questions.challenge({ ...TOKEN, token: `t${i}` }),
+  );
   expect(await all[999]).toBeUndefined();
   expect(log).toHaveLength(64);
   await vi.advanceTimersByTimeAsync(1_000);

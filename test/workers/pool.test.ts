@@ -74,7 +74,8 @@ function open(limits: Partial<WorkerLimits> = {}): Pool {
     state: state("first"),
     answers: {
       onDemand: (name, client) => Promise.resolve(name === "a.example" && client === "::1"),
-      challenge: (kind, key) => Promise.resolve(`${kind} ${key} answered`),
+      challenge: (challenge) =>
+        Promise.resolve([...Object.values(challenge), "answered"].join(" ")),
     },
     log: { event: (_level, event, fields) => void events.push([event, fields]) },
     startsAtOnce: 2,
@@ -194,7 +195,7 @@ test("design 2: questions are answered to whom they came from", async () => {
   expect(JSON.parse(seen("challenged")[0]!.answer as string)).toEqual({
     kind: "challenged",
     id: 2,
-    answer: "http-01 token answered",
+    answer: "http-01 token a.example answered",
   });
 });
 

@@ -31,9 +31,10 @@ describe.runIf(process.platform === "linux")("across processes", { timeout: 60_0
       workers: 2,
       answers: {
         onDemand: () => Promise.resolve(false),
-        challenge(kind, key) {
-          asked.push(`${kind} ${key}`);
-          return Promise.resolve(key === "known" ? "known.thumbprint" : undefined);
+        challenge(challenge) {
+          asked.push(Object.values(challenge).join(" "));
+          const isKnown = challenge.kind === "http-01" && challenge.token === "known";
+          return Promise.resolve(isKnown ? "known.thumbprint" : undefined);
         },
       },
     });
@@ -48,9 +49,19 @@ describe.runIf(process.platform === "linux")("across processes", { timeout: 60_0
     for (let i = 0; i < 8; i++) expect(await curl(`${url}/known`)).toBe("known.thumbprint");
     const unknown = await curl("-w", "%{http_code}", `${url}/unknown`);
     expect(unknown).toBe("404");
-    expect(new Set(asked)).toEqual(new Set(["http-01 known", "http-01 unknown"]));
+    const host = ["-H", "Host: a.example"];
+    expect(await curl(...host, `${url}/known`)).toBe("known.thumbprint");
+    expect(new Set(asked)).toEqual(
+      new Set([
+        "http-01 known 127.0.0.1",
+        "http-01 unknown 127.0.0.1",
+        "http-01 known a.example",
+      ]),
+    );
   });
 });
+
+const TOKEN = { kind: "http-01", token: "token", host: "a.example" } as const;
 
 describe("without a supervisor that answers", () => {
   let sockets: Socket[];
@@ -78,11 +89,11 @@ describe("without a supervisor that answers", () => {
   });
 
   test("design 2: a dead control plane answers no at once, to those who wait as well", async () => {
-    const waiting = [uplink.onDemand("a.example", "::1"), uplink.challenge("http-01", "token")];
+    const waiting = [uplink.onDemand("a.example", "::1"), uplink.challenge(TOKEN)];
     sockets[0]!.destroy();
     expect(await Promise.all(waiting)).toEqual([false, undefined]);
     expect(await uplink.onDemand("b.example", "::1")).toBe(false);
-    expect(await uplink.challenge("http-01", "token")).toBeUndefined();
+    expect(await uplink.challenge(TOKEN)).toBeUndefined();
     uplink.log({ debug: false, names: false }).event("warn", "alone", {});
     expect(said).toEqual(["alone"]);
   });
