@@ -5,10 +5,10 @@ import { setTimeout as delay } from "node:timers/promises";
 
 import { afterAll, beforeAll, describe, expect, test } from "vitest";
 
-import { type NetworkNamespace, openNetworkNamespace } from "./support/namespace.ts";
+import type { NetworkNamespace } from "./support/namespace.ts";
 import { must, words } from "./support/run.ts";
-import { jsonLines, type RunningServer, SERVER, startServer } from "./support/server.ts";
-import { goClient } from "./support/tools.ts";
+import { type RunningServer, SERVER, startServer } from "./support/server.ts";
+import { exitCode, openSuccession, PORT, type Succession } from "./support/under-load.ts";
 
 const TOML = `
 workers = 2
@@ -16,49 +16,22 @@ workers = 2
 names = ["localhost"]
 respond = "served"
 `;
-const PORT = 8443;
-const CLIENTS = 16;
 
+let succession: Succession;
 let network: NetworkNamespace;
 let folder: string;
 let serving: RunningServer;
-const servers: RunningServer[] = [];
 beforeAll(async () => {
-  folder = mkdtempSync(join(tmpdir(), "sotto-workers-"));
-  network = await openNetworkNamespace(["net.ipv4.tcp_migrate_req=1"]);
-  serving = await start();
+  succession = await openSuccession(TOML);
+  ({ network, folder } = succession);
+  serving = await succession.start();
 });
 afterAll(async () => {
-  await Promise.all(servers.map((server) => server.stop()));
-  network?.close();
-  if (folder !== undefined) rmSync(folder, { recursive: true, force: true });
+  await succession?.close();
 });
 
-async function start(...more: string[]): Promise<RunningServer> {
-  const server = await startServer({
-    toml: TOML,
-    folder,
-    within: network.within,
-    args: words`--https-port ${PORT} ${more}`,
-  });
-  servers.push(server);
-  return server;
-}
-
-interface Load {
-  readonly ok: number;
-  readonly failed: number;
-  readonly resumed: number;
-  readonly errors: Record<string, number>;
-}
-
-async function load(seconds: number, ...more: string[]): Promise<Load> {
-  const [command, ...before] = network.within;
-  const args = words`${before} ${goClient()} load -addr 127.0.0.1:${PORT}
-    -root ${serving.ready.root} -get -n 1000000 -seconds ${seconds} -concurrency ${CLIENTS} ${more}`;
-  const finished = await must(command!, args, { timeoutMs: 90_000 });
-  return jsonLines(finished.stdout)[0] as unknown as Load;
-}
+const load = (seconds: number, ...more: string[]) =>
+  succession.load(serving.ready.root, seconds, ...more);
 
 async function until(what: () => boolean | Promise<boolean>): Promise<void> {
   const deadline = Date.now() + 20_000;
@@ -173,9 +146,8 @@ test("design 12: --takeover of a supervisor under load loses no connection", asy
   await delay(1_000);
   const before = serving;
   const old = workers();
-  serving = await start("--takeover");
-  await until(() => before.child.exitCode !== null);
-  expect(before.child.exitCode, before.output()).toBe(0);
+  serving = await succession.start("--takeover");
+  expect(await exitCode(before), before.output()).toBe(0);
   expect(old.filter(isAlive)).toEqual([]);
   expect(await loaded).toMatchObject({ failed: 0, errors: {} });
   expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
@@ -189,7 +161,7 @@ test("issue 4: without a supervisor its workers serve on, and the next start tak
   await until(() => serving.child.signalCode !== null);
   await delay(1_500);
   expect(workers()).toEqual(orphans);
-  serving = await start();
+  serving = await succession.start();
   await until(() => orphans.every((pid) => !isAlive(pid)));
   expect(await loaded).toMatchObject({ failed: 0, errors: {} });
   expect(new Set(workers())).toEqual(new Set(serving.ready.workers));
@@ -199,8 +171,7 @@ test("issue 4: without a supervisor its workers serve on, and the next start tak
 test("design 12: SIGTERM ends the supervisor and all workers in order", async () => {
   const all = workers();
   process.kill(serving.ready.pid, "SIGTERM");
-  await until(() => serving.child.exitCode !== null);
-  expect(serving.child.exitCode, serving.output()).toBe(0);
+  expect(await exitCode(serving), serving.output()).toBe(0);
   expect(all.filter(isAlive)).toEqual([]);
   expect(workers()).toEqual([]);
 });

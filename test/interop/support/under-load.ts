@@ -1,0 +1,74 @@
+/**
+ * Servers that follow one another on one port, in a network of their own, and a load of new connections on them.
+ * @module
+ */
+import { mkdtempSync, rmSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { type NetworkNamespace, openNetworkNamespace } from "./namespace.ts";
+import { must, words } from "./run.ts";
+import { jsonLines, type RunningServer, startServer } from "./server.ts";
+import { goClient } from "./tools.ts";
+
+export const PORT = 8443;
+
+export interface Load {
+  readonly ok: number;
+  readonly failed: number;
+  readonly resumed: number;
+  readonly errors: Record<string, number>;
+}
+
+export interface Succession {
+  /** Of configuration and data, which all share. */
+  readonly folder: string;
+  readonly network: NetworkNamespace;
+  /** In the order of their starts. */
+  readonly servers: readonly RunningServer[];
+  readonly start: (...args: string[]) => Promise<RunningServer>;
+  /** 16 clients connect, ask and go, without a pause. @param args of the Go client's `load` */
+  readonly load: (root: string, seconds: number, ...args: string[]) => Promise<Load>;
+  /** Ends what is left. */
+  close(): Promise<void>;
+}
+
+/** What is in the queue of a listener that closes goes to its successor. */
+export async function openSuccession(toml: string): Promise<Succession> {
+  const folder = mkdtempSync(join(tmpdir(), "sotto-succession-"));
+  const network = await openNetworkNamespace(["net.ipv4.tcp_migrate_req=1"]);
+  const servers: RunningServer[] = [];
+  return {
+    folder,
+    network,
+    servers,
+    async start(...more) {
+      const args = words`--https-port ${PORT} ${more}`;
+      const server = await startServer({ toml, folder, within: network.within, args });
+      servers.push(server);
+      return server;
+    },
+    async load(root, seconds, ...more) {
+      const [command, ...before] = network.within;
+      const args = words`${before} ${goClient()} load -addr 127.0.0.1:${PORT} -root ${root} -get
+        -n 1000000 -seconds ${seconds} -concurrency 16 ${more}`;
+      const finished = await must(command!, args, { timeoutMs: 90_000 });
+      return jsonLines(finished.stdout)[0] as unknown as Load;
+    },
+    async close() {
+      await Promise.all(servers.map((server) => server.stop()));
+      network.close();
+      rmSync(folder, { recursive: true, force: true });
+    },
+  };
+}
+
+/** Of a server that was told to end; null: it has not, or by a signal. */
+export async function exitCode({ child }: RunningServer): Promise<number | null> {
+  const deadline = Date.now() + 20_000;
+  while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
+    await delay(20);
+  }
+  return child.exitCode;
+}
