@@ -233,10 +233,8 @@ export class ExpectFinished implements State {
     if (!link.config.crypto.equal(decodeFinished(message), this.#expected)) {
       throw new TlsError("incorrect Finished");
     }
-    const { suite, application, facts } = this.#half;
-    link.protectRead(suite, application.clientKeys);
+    link.protectRead(this.#half.suite, this.#half.application.clientKeys);
     link.reader.endHandshake();
-    link.alertPadding = 0;
-    return new Traffic(suite, application, this.#tickets, facts);
+    return new Traffic(this.#half, this.#tickets, link.config.keepExporterSecret);
   }
 }

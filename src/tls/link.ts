@@ -21,14 +21,10 @@ export class Link {
   readonly writer: RecordWriter = new RecordWriter();
   /** Wall-clock time of the last input. */
   nowMs = 0;
-  /** Alerts are padded to a multiple of this: a refusal looks like a flight (policy §8.10). */
-  alertPadding = 0;
   ech: EchStatus | undefined = undefined;
   #isClosed = false;
-  /** Records of a flight whose rest is still to come. */
-  #held: Uint8Array | undefined;
-  /** What `out.send` threw when another connection needed the flight. */
-  #failure: { readonly cause: unknown } | undefined;
+  /** Records of a flight whose rest is still to come; or why none of it will come. */
+  #held: Uint8Array | SendFailure | undefined;
 
   constructor(config: ServerConfig, out: Output) {
     this.config = config;
@@ -49,7 +45,7 @@ export class Link {
   write(type: number, bytes: Uint8Array, start: number, end: number, padTo: number = 0): void {
     if (this.#isClosed) return;
     claimFlight(this);
-    if (this.#held !== undefined) {
+    if (this.#held instanceof Uint8Array) {
       const at = flight.reserve(this.#held.length); // which may give it other memory
       flight.bytes.set(this.#held, at);
       this.#held = undefined;
@@ -65,10 +61,15 @@ export class Link {
 
   writeAlert(code: number): void {
     const level = code === Alert.close_notify || code === Alert.user_canceled ? 1 : 2;
-    const padTo = this.writer.isProtected ? this.alertPadding : 0;
     alert[0] = level;
     alert[1] = code;
-    this.write(ContentType.alert, alert, 0, 2, padTo);
+    this.write(ContentType.alert, alert, 0, 2, this.#alertPadding);
+  }
+
+  /** Behind ECH, whatever ends the handshake looks like any other flight to whoever watches (policy §8.10). */
+  get #alertPadding(): number {
+    const isHidden = this.ech?.outcome === "accepted" && this.writer.isProtected;
+    return isHidden && this.reader.inHandshake ? this.config.flightPadding : 0;
   }
 
   /**
@@ -84,9 +85,9 @@ export class Link {
 
   /** Hands the queued records on, in one piece. Throws what `out.send` throws; nothing is sent after that. */
   flush(): void {
-    if (this.#failure !== undefined) {
-      const { cause } = this.#failure;
-      this.#failure = undefined;
+    if (this.#held instanceof SendFailure) {
+      const { cause } = this.#held;
+      this.#held = undefined;
       throw cause;
     }
     if (owner !== this) return;
@@ -111,7 +112,7 @@ export class Link {
     try {
       this.flush();
     } catch (cause) {
-      this.#failure = { cause };
+      this.#held = new SendFailure(cause);
     }
   }
 
@@ -121,6 +122,15 @@ export class Link {
 
   protectWrite(suite: Suite, keys: TrafficKeys): void {
     this.writer.protect(this.config.crypto.aead(suite.aead, keys.key), keys.iv);
+  }
+}
+
+/** What `out.send` threw when another connection needed the flight. */
+class SendFailure {
+  readonly cause: unknown;
+
+  constructor(cause: unknown) {
+    this.cause = cause;
   }
 }
 

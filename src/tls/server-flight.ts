@@ -82,8 +82,6 @@ export function sendServerHello(
   if (!retried) link.writeChangeCipherSpec();
   link.protectWrite(plan.suite, secrets.serverKeys);
   limitRecordSizes(hello, link);
-  // Behind ECH whatever ends the handshake must look like any other flight to whoever watches (policy §8.10).
-  if (offer.ech !== undefined) link.alertPadding = link.config.flightPadding;
   if (plan.refusal !== undefined) throw new TlsError(plan.refusal);
   return sendParameters(new Flow(hello, answer, transcript, secrets, link), link);
 }

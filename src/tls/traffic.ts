@@ -2,7 +2,7 @@
  * An established connection: KeyUpdate, tickets, exporters (RFC 9846 §4.7, §7.5).
  * @module
  */
-import type { ApplicationSecrets, Suite } from "../crypto/crypto.ts";
+import type { ApplicationSecrets, Suite, TrafficKeys } from "../crypto/crypto.ts";
 import { TlsError } from "./error.ts";
 import type { Limits } from "./limits.ts";
 import type { Link } from "./link.ts";
@@ -26,31 +26,46 @@ export interface TicketPlan {
   readonly authenticatedSeconds: number;
 }
 
+/** What the handshake has come to. */
+interface Agreed {
+  readonly suite: Suite;
+  readonly application: ApplicationSecrets;
+  readonly facts: Negotiated;
+}
+
+/** Idle connections are many, and each has one of these: its secrets lie in one array. */
 export class Traffic implements State {
-  readonly name = "Traffic";
-  readonly parked = false;
   readonly #suite: Suite;
-  #clientSecret: Uint8Array;
-  #serverSecret: Uint8Array;
-  #exporter: Uint8Array | undefined;
+  /** client_application_traffic_secret_N ‖ server_application_traffic_secret_N, then exporter_secret where it is kept. */
+  readonly #secrets: Uint8Array;
+  /** Undefined once the world has heard of it. */
+  #agreed: Agreed | undefined;
   #tickets: TicketPlan | undefined;
-  #facts: Negotiated | undefined;
   #updatesWithoutData = 0;
   /** Our KeyUpdate is sealed and has not gone to the socket: further requests ask for nothing more. */
   #updateQueued = false;
 
-  constructor(
-    suite: Suite,
-    application: ApplicationSecrets,
-    tickets: TicketPlan | undefined,
-    facts: Negotiated,
-  ) {
-    this.#suite = suite;
-    this.#clientSecret = application.clientTraffic;
-    this.#serverSecret = application.serverTraffic;
-    this.#exporter = application.exporter;
+  /** Takes the secrets: they are wiped where they were. */
+  constructor(agreed: Agreed, tickets: TicketPlan | undefined, keepExporterSecret: boolean) {
+    const { clientTraffic, serverTraffic, exporter } = agreed.application;
+    const length = agreed.suite.hashLength;
+    this.#suite = agreed.suite;
+    this.#secrets = new Uint8Array((keepExporterSecret ? 3 : 2) * length);
+    this.#secrets.set(clientTraffic);
+    this.#secrets.set(serverTraffic, length);
+    if (keepExporterSecret) this.#secrets.set(exporter, 2 * length);
+    clientTraffic.fill(0);
+    serverTraffic.fill(0);
+    this.#agreed = agreed;
     this.#tickets = tickets;
-    this.#facts = facts;
+  }
+
+  // No fields: those would be 16 bytes more of each.
+  get name(): string {
+    return "Traffic";
+  }
+  get parked(): boolean {
+    return false;
   }
 
   limitFor(type: number, limits: Limits): number | undefined {
@@ -58,11 +73,14 @@ export class Traffic implements State {
   }
 
   enter(link: Link): void {
-    const facts = this.#facts;
-    if (facts === undefined) return;
-    this.#facts = undefined;
-    link.out.established(facts);
-    if (!link.config.keepExporterSecret) this.#exporter = undefined;
+    const agreed = this.#agreed;
+    if (agreed === undefined) return;
+    try {
+      link.out.established(agreed.facts);
+    } finally {
+      agreed.application.exporter.fill(0);
+      this.#agreed = undefined;
+    }
   }
 
   /** KeyUpdate (RFC 9846 §4.7.3): the read key changes at once, ours in answer to a request. */
@@ -72,10 +90,7 @@ export class Traffic implements State {
     if (++this.#updatesWithoutData > link.config.limits.maxKeyUpdatesWithoutData) {
       throw new TlsError("too many KeyUpdates");
     }
-    const next = link.config.crypto.schedule.update(this.#suite, this.#clientSecret);
-    this.#clientSecret.fill(0);
-    this.#clientSecret = next.secret;
-    link.protectRead(this.#suite, next.keys);
+    link.protectRead(this.#suite, this.#nextKeys(0, link));
     if (requested && !this.#updateQueued && !link.isClosed) this.updateWriteKey(link);
     return this;
   }
@@ -85,11 +100,18 @@ export class Traffic implements State {
     scratch.reset();
     encodeKeyUpdate(scratch, false);
     link.write(ContentType.handshake, scratch.view(), 0, scratch.length);
-    const next = link.config.crypto.schedule.update(this.#suite, this.#serverSecret);
-    this.#serverSecret.fill(0);
-    this.#serverSecret = next.secret;
-    link.protectWrite(this.#suite, next.keys);
+    link.protectWrite(this.#suite, this.#nextKeys(this.#suite.hashLength, link));
     this.#updateQueued = true;
+  }
+
+  /** Puts the next generation of a traffic secret in its place, `at` in the array (RFC 9846 §7.2). */
+  #nextKeys(at: number, link: Link): TrafficKeys {
+    const secret = this.#secrets.slice(at, at + this.#suite.hashLength);
+    const next = link.config.crypto.schedule.update(this.#suite, secret);
+    this.#secrets.set(next.secret, at);
+    secret.fill(0);
+    next.secret.fill(0);
+    return next.keys;
   }
 
   /** RFC 9846 §5.5. ChaCha20-Poly1305 has no such limit. */
@@ -147,11 +169,13 @@ export class Traffic implements State {
     length: number,
     link: Link,
   ): Uint8Array {
-    if (this.#exporter === undefined) {
+    const exporter = this.#agreed?.application.exporter ??
+      this.#secrets.slice(2 * this.#suite.hashLength);
+    if (exporter.length === 0) {
       throw new RangeError("Cannot export keying material: keepExporterSecret is off");
     }
     const { schedule } = link.config.crypto;
-    return schedule.exporter(this.#suite.hash, this.#exporter, label, context, length);
+    return schedule.exporter(this.#suite.hash, exporter, label, context, length);
   }
 }
 
