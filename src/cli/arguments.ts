@@ -6,7 +6,7 @@ import { isIP } from "node:net";
 import { parseArgs, type ParseArgsConfig } from "node:util";
 
 import { MAX_WORKERS } from "../config/config.ts";
-import { didYouMean } from "../config/nearest.ts";
+import { didYouMean, nearest } from "../config/nearest.ts";
 
 export type Command =
   | ({ readonly name: "run" } & RunArguments)
@@ -301,8 +301,21 @@ function optionProblem(args: readonly string[], known: readonly string[]): strin
     const name = arg.split("=")[0]!;
     if (name.startsWith("--") && !known.includes(name)) {
       const accepted = known.length === 0 ? "no options" : known.join(", ");
-      return `unknown option ${name}, accepted: ${accepted}${didYouMean(name, known)}`;
+      return `unknown option ${name}, accepted: ${accepted}${didYouMeanOption(name, known)}`;
     }
   }
   return undefined;
+}
+
+/** By their words: dashes, which all have, bring nothing nearer. `--port` is not far from all that end in it. */
+function didYouMeanOption(name: string, known: readonly string[]): string {
+  const word = name.slice(2);
+  const names = known.map((option) => option.slice(2));
+  const whole = nearest(word, names);
+  const part = whole ?? nearest(word, names.flatMap((option) => option.split("-")));
+  const meant = names.filter((option) =>
+    whole === undefined ? option.split("-").includes(part ?? "") : option === whole
+  );
+  if (meant.length === 0) return "";
+  return `; did you mean ${meant.map((option) => `"--${option}"`).join(" or ")}?`;
 }
