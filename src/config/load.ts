@@ -90,7 +90,7 @@ function problems(issue: Issue, document: unknown): Found[] {
     return issue.keys.map((key) => ({
       problem: {
         path,
-        message: notYet(table, key) ??
+        message: notYet(table, key) ?? misplaced(path, key, document) ??
           `unknown key ${JSON.stringify(key)}, accepted: ${accepted.join(", ")}` +
             didYouMean(key, accepted),
       },
@@ -113,6 +113,14 @@ function problems(issue: Issue, document: unknown): Found[] {
     ? `is missing, accepted: ${issue.message}`
     : `found ${show(found)}, accepted: ${issue.message}`;
   return [{ problem: { path, message } }];
+}
+
+/** Why a key of the top is refused in another table; undefined: it is none. */
+function misplaced(path: ConfigPath, key: string, document: unknown): string | undefined {
+  if (path.length === 0 || !KEYS[""]!.includes(key)) return undefined;
+  const isTable = show(valueAt(document, [...path, key])) === "a table";
+  const place = isTable ? `as [${key}]` : "above the first [table] or [[table]]";
+  return `${JSON.stringify(key)} belongs at the top of the file, ${place}`;
 }
 
 function valueAt(document: unknown, path: ConfigPath): unknown {

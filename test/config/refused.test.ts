@@ -427,6 +427,21 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     `3:1: site[0]: unknown key "foward", accepted: ${SITE}; did you mean "forward"?`,
   ],
   [
+    "a key of the top in a site",
+    `${A}respond = "x"\nworkers = 2`,
+    '4:1: site[0]: "workers" belongs at the top of the file, above the first [table] or [[table]]',
+  ],
+  [
+    "a table of the top in a site",
+    `${A}respond = "x"\n[site.limits]\nmaxClientHello = 1`,
+    '4:1: site[0]: "limits" belongs at the top of the file, as [limits]',
+  ],
+  [
+    "a key of the top in another table",
+    `[ech]\nhttps_port = 8443`,
+    '2:1: ech: "https_port" belongs at the top of the file, above the first [table] or [[table]]',
+  ],
+  [
     "a misspelt top-level key",
     `http_prot = 80`,
     `1:1: unknown key "http_prot", accepted: ${TOP}; did you mean "http_port"?`,
