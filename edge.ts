@@ -11,10 +11,12 @@ import process from "node:process";
 
 import { type Command, parseCommandLine, USAGE } from "./src/cli/arguments.ts";
 import { explain } from "./src/cli/explain.ts";
+import { beginWithAllocatorSettings } from "./src/runtime/allocator.ts";
 
 async function main(command: Command): Promise<void> {
   switch (command.name) {
     case "run":
+      beginWithAllocatorSettings();
       return await (await import("./src/cli/run.ts")).run(command);
     case "ech list":
       return await (await import("./src/cli/ech-list.ts")).echList(command);
