@@ -12,6 +12,7 @@ import type { Config } from "./config.ts";
 import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
 import { notYet } from "./not-yet.ts";
+import type { Locate } from "./position.ts";
 import { KEYS, schema } from "./schema.ts";
 
 /**
@@ -42,14 +43,15 @@ export async function parseConfig(text: string, file: string): Promise<Config> {
   const document = parseToml(text, file);
   const shape = schema.safeParse(document);
   if (!shape.success) {
-    throw await located(
-      text,
-      file,
-      shape.error.issues.flatMap((issue) => problems(issue, document)),
-    );
+    const { issues } = shape.error;
+    const found = issues.slice(0, MAX_PROBLEMS).flatMap((issue) => problems(issue, document));
+    throw await located(text, file, found, issues.length - MAX_PROBLEMS);
   }
-  const { config, problems: found } = check(shape.data, file, dirname(file));
-  if (found.length > 0) throw await located(text, file, found.map((problem) => ({ problem })));
+  const { config, problems: all } = check(shape.data, file, dirname(file));
+  if (all.length > 0) {
+    const found = all.slice(0, MAX_PROBLEMS).map((problem) => ({ problem }));
+    throw await located(text, file, found, all.length - MAX_PROBLEMS);
+  }
   return config;
 }
 
@@ -72,13 +74,32 @@ interface Found {
   readonly key?: string;
 }
 
-async function located(text: string, file: string, found: readonly Found[]): Promise<ConfigError> {
-  const { locator } = await import("./position.ts");
-  const locate = await locator(text);
-  const problems = found.map(({ problem, key }) => ({ ...problem, ...locate(problem.path, key) }));
-  problems.sort((a, b) => a.line - b.line || a.column - b.column);
+/** @param more so many are left out */
+async function located(
+  text: string,
+  file: string,
+  found: readonly Found[],
+  more: number,
+): Promise<ConfigError> {
+  const locate = text.length > MAX_LOCATED ? undefined : await locatorOf(text);
+  const problems = found.map(({ problem, key }): Problem => ({
+    ...problem,
+    ...locate?.(problem.path, key),
+  }));
+  problems.sort((a, b) => (a.line ?? 0) - (b.line ?? 0) || (a.column ?? 0) - (b.column ?? 0));
+  if (more > 0) problems.push({ path: [], message: `${more} more of this kind` });
   return new ConfigError(file, problems);
 }
+
+async function locatorOf(text: string): Promise<Locate> {
+  const { locator } = await import("./position.ts");
+  return await locator(text);
+}
+
+/** As many as somebody may read. A reload says them from the thread that serves, and to the log. */
+const MAX_PROBLEMS = 100;
+/** In a longer text, some 30,000 sites, lines are not looked for: that takes seconds. */
+const MAX_LOCATED = 1 << 21;
 
 type Issue = NonNullable<ReturnType<typeof schema.safeParse>["error"]>["issues"][number];
 

@@ -22,10 +22,10 @@ export type Locate = (path: ConfigPath, key?: string) => Position;
 /** @param text a document that parses */
 export async function locator(text: string): Promise<Locate> {
   const { parseTOML } = await import("toml-eslint-parser");
-  const places: Place[] = [];
+  const places: Places = new Map();
   for (const node of parseTOML(text).body[0].body) {
     if (node.type === "TOMLTable") {
-      places.push({ path: node.resolvedKey, key: node.loc.start, value: node.loc.start });
+      addPlace(places, node.resolvedKey, node.loc.start, node.loc.start);
       for (const pair of node.body) addPair(places, node.resolvedKey, pair);
     } else {
       addPair(places, [], node);
@@ -33,40 +33,51 @@ export async function locator(text: string): Promise<Locate> {
   }
   return (path, key) => {
     const wanted = key === undefined ? path : [...path, key];
-    let best: Place | undefined;
-    for (const place of places) {
-      const isNearer = best === undefined || place.path.length > best.path.length;
-      if (isNearer && place.path.every((step, i) => step === wanted[i])) best = place;
+    for (let length = wanted.length; length > 0; length--) {
+      const place = places.get(placeKey(wanted.slice(0, length)));
+      if (place === undefined) continue;
+      const at = key !== undefined || length < wanted.length ? place.key : place.value;
+      return { line: at.line, column: at.column + 1 };
     }
-    if (best === undefined) return { line: 1, column: 1 };
-    const at = key !== undefined || best.path.length < wanted.length ? best.key : best.value;
-    return { line: at.line, column: at.column + 1 };
+    return { line: 1, column: 1 };
   };
 }
 
+/** By `placeKey`: problems may be as many as places. */
+type Places = Map<string, Place>;
+
 interface Place {
-  readonly path: ConfigPath;
   /** Columns from 0, as the parser counts. */
   readonly key: Position;
   readonly value: Position;
 }
 
-function addPair(places: Place[], above: ConfigPath, pair: AST.TOMLKeyValue): void {
+/** The first of several counts. */
+function addPlace(places: Places, path: ConfigPath, key: Position, value: Position): void {
+  const name = placeKey(path);
+  if (!places.has(name)) places.set(name, { key, value });
+}
+
+function placeKey(path: ConfigPath): string {
+  return JSON.stringify(path);
+}
+
+function addPair(places: Places, above: ConfigPath, pair: AST.TOMLKeyValue): void {
   const path = [...above];
   for (const part of pair.key.keys) {
     path.push(part.type === "TOMLBare" ? part.name : part.value);
-    places.push({ path: [...path], key: part.loc.start, value: pair.value.loc.start });
+    addPlace(places, path, part.loc.start, pair.value.loc.start);
   }
   addContent(places, path, pair.value);
 }
 
-function addContent(places: Place[], path: ConfigPath, node: AST.TOMLContentNode): void {
+function addContent(places: Places, path: ConfigPath, node: AST.TOMLContentNode): void {
   if (node.type === "TOMLInlineTable") {
     for (const pair of node.body) addPair(places, path, pair);
   } else if (node.type === "TOMLArray") {
     for (const [i, element] of node.elements.entries()) {
       const at = element.loc.start;
-      places.push({ path: [...path, i], key: at, value: at });
+      addPlace(places, [...path, i], at, at);
       addContent(places, [...path, i], element);
     }
   }

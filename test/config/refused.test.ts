@@ -490,3 +490,35 @@ test.each(refused)("%s", async (_name, text, ...lines) => {
     lines.map((line) => `${FILE}:${line}`),
   );
 });
+
+test.each([
+  ["of its shape", `respnd = "x"`, /^.*:3:1: site\[0\]: unknown key "respnd"/],
+  [
+    "of what it says",
+    `auto_https = { skip = ["m.example"] }`,
+    /^.*:3:24: site\[0\]\.auto_https\.skip\[0\]: no site/,
+  ],
+])(
+  "Of very many problems %s the first hundred are told, soon enough for a server that reloads",
+  async (_, line, first) => {
+    const text = (sites: number) =>
+      Array.from({ length: sites }, (_, i) => `[[site]]\nnames = ["n${i}.example"]\n${line}\n`)
+        .join("");
+    const error = await parseConfig(text(8000), FILE).catch((error: unknown) => error);
+    const lines = (error as ConfigError).message.split("\n");
+    expect(lines.length).toBe(101);
+    expect(lines[0]).toMatch(first);
+    expect(lines[99]).toContain(":300:");
+    expect(lines[100]).toMatch(/: 7900 more of this kind$/);
+    // In a text of megabytes their lines are not looked for.
+    const long = await parseConfig(`${text(200)}#${" ".repeat(1 << 21)}`, FILE).catch((
+      error: unknown,
+    ) => error);
+    expect((long as ConfigError).message.split("\n")[100]).toMatch(/: 100 more of this kind$/);
+    expect((long as ConfigError).problems[99]).toMatchObject({
+      path: expect.arrayContaining(["site", 99]) as unknown,
+    });
+    expect((long as ConfigError).problems[99]!.line).toBeUndefined();
+  },
+  20_000,
+);
