@@ -68,55 +68,54 @@ export type Connection = "" | "keep-alive" | "close";
 /** What is written at once, so that one slow reader holds no more. */
 const PIECE_BYTES = 64 * 1024;
 
+/** Idle connections are many: eight fields fit into 80 bytes on Bun, nine take 112. */
 class RespondConnection implements HandlerConnection, RequestSink {
   readonly #handler: RespondHandler;
   readonly #stream: Stream;
   readonly #facts: ConnectionFacts;
-  /** Of the site that was asked for last. */
-  #answers: RespondHandler;
-  /** Undefined between two requests: idle connections are many. */
+  /** Undefined between two requests. */
   #reader: RequestReader | undefined;
-  /** Where the body's next piece begins; undefined: no answer is under way. */
-  #at: number | undefined;
+  /** Of the answer that is under way, and where its next piece begins. */
+  #body: { readonly bytes: Uint8Array; at: number } | undefined;
   /** The stream wants no more just now. */
   #full = false;
   /** What came while an answer was under way. */
   #rest: Uint8Array | undefined;
-  #endsAfterAnswer = false;
-  #ended = false;
+  #phase: "open" | "last answer" | "ended" = "open";
 
   constructor(handler: RespondHandler, stream: Stream, facts: ConnectionFacts) {
-    this.#handler = this.#answers = handler;
+    this.#handler = handler;
     this.#stream = stream;
     this.#facts = facts;
   }
 
   data(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#ended) return;
+    if (this.#phase === "ended") return;
     if (this.#busy) this.#keep(bytes, start, end);
     else this.#read(bytes, start, end);
   }
 
   end(): void {
-    this.#endsAfterAnswer = true;
+    if (this.#phase === "ended") return;
+    this.#phase = "last answer";
     if (!this.#busy) this.#end();
   }
 
   drain(): void {
     this.#full = false;
     this.#sendBody();
-    while (this.#rest !== undefined && !this.#busy && !this.#ended) {
+    while (this.#rest !== undefined && !this.#busy && this.#phase !== "ended") {
       const rest = this.#rest;
       this.#rest = undefined;
       this.#read(rest, 0, rest.length);
     }
-    if (this.#busy || this.#ended) return;
-    if (this.#endsAfterAnswer) this.#end();
+    if (this.#busy || this.#phase === "ended") return;
+    if (this.#phase === "last answer") this.#end();
     else this.#stream.resume();
   }
 
   close(): void {
-    this.#ended = true;
+    this.#phase = "ended";
   }
 
   /** RequestSink */
@@ -134,8 +133,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
       this.#refuse(421);
       return false;
     }
-    this.#answers = handler;
-    if (!head.keepAlive) this.#endsAfterAnswer = true;
+    if (!head.keepAlive) this.#phase = "last answer";
     const persists = head.minorVersion === 1 ? "" : "keep-alive";
     const opening = handler.answer(head.keepAlive ? persists : "close", head);
     const withBody = handler.bodyRidesAlong;
@@ -143,16 +141,16 @@ class RespondConnection implements HandlerConnection, RequestSink {
       this.#write(opening, 0, opening.length - handler.body.length);
     } else {
       this.#write(opening, 0, opening.length);
-      if (!withBody && head.method !== "HEAD") this.#at = 0;
+      if (!withBody && head.method !== "HEAD") this.#body = { bytes: handler.body, at: 0 };
     }
     this.#sendBody();
     if (this.#busy) return false;
-    if (this.#endsAfterAnswer) this.#end();
-    return !this.#ended;
+    if (this.#phase === "last answer") this.#end();
+    return this.#phase === "open";
   }
 
   get #busy(): boolean {
-    return this.#full || this.#at !== undefined;
+    return this.#full || this.#body !== undefined;
   }
 
   #read(bytes: Uint8Array, start: number, end: number): void {
@@ -160,7 +158,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
       this.#reader ??= new RequestReader(this.#handler.limits);
       const at = this.#reader.receive(bytes, start, end, this);
       if (this.#reader.isIdle) this.#reader = undefined;
-      if (at < end && !this.#ended) this.#keep(bytes, at, end);
+      if (at < end && this.#phase !== "ended") this.#keep(bytes, at, end);
     } catch (error) {
       if (!(error instanceof HttpError)) throw error;
       this.#refuse(this.#facts.publicNameOnly ? 421 : error.status);
@@ -176,11 +174,12 @@ class RespondConnection implements HandlerConnection, RequestSink {
   }
 
   #sendBody(): void {
-    const { body } = this.#answers;
-    while (this.#at !== undefined && !this.#full) {
-      const end = Math.min(this.#at + PIECE_BYTES, body.length);
-      this.#write(body, this.#at, end);
-      this.#at = end < body.length ? end : undefined;
+    while (this.#body !== undefined && !this.#full) {
+      const { bytes, at } = this.#body;
+      const end = Math.min(at + PIECE_BYTES, bytes.length);
+      this.#write(bytes, at, end);
+      if (end < bytes.length) this.#body.at = end;
+      else this.#body = undefined;
     }
   }
 
@@ -195,7 +194,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
   }
 
   #end(): void {
-    this.#ended = true;
+    this.#phase = "ended";
     this.#rest = undefined;
     this.#stream.end();
   }
