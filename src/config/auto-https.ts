@@ -2,7 +2,7 @@
  * Automatic HTTPS, at the top and per site: what it is asked to leave alone (policy §1.3).
  * @module
  */
-import { canonicalHost } from "../x509/names.ts";
+import { spelledName } from "../x509/names.ts";
 import type { AutomationOptions } from "./config.ts";
 import type { ConfigPath, Report } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
@@ -44,10 +44,10 @@ export function readAutoHttps(value: SiteTable["auto_https"], above: AutoHttps):
     noRedirects: value.no_redirects ?? off ?? above.noRedirects,
     noCertificates: value.no_certificates ?? off ?? above.noCertificates,
     ignoreLoaded: value.ignore_loaded ?? above.ignoreLoaded,
-    skip: [...above.skip, ...(value.skip ?? []).map(canonicalHost)],
+    skip: [...above.skip, ...(value.skip ?? []).map(spelledName)],
     skipCertificates: [
       ...above.skipCertificates,
-      ...(value.skip_certificates ?? []).map(canonicalHost),
+      ...(value.skip_certificates ?? []).map(spelledName),
     ],
   };
 }
@@ -78,7 +78,7 @@ export function checkSkipped(
   if (typeof value !== "object") return;
   for (const key of ["skip", "skip_certificates"] as const) {
     for (const [i, text] of (value[key] ?? []).entries()) {
-      const name = canonicalHost(text);
+      const name = spelledName(text);
       if (served.includes(name)) continue;
       report(
         [...at, key, i],

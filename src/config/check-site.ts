@@ -7,7 +7,7 @@ import { resolve } from "node:path";
 import type { UpstreamAddress } from "../snapshot/forward-spec.ts";
 import type { HandlerSpec, HostRules, RedirectSpec } from "../snapshot/snapshot.ts";
 import { NamedGroup } from "../tls/wire/code-points.ts";
-import { canonicalHost, canonicalIp, qualifyName } from "../x509/names.ts";
+import { canonicalIp, qualifyName, spelledName } from "../x509/names.ts";
 import { type AutoHttps, automationOf, checkSkipped, readAutoHttps } from "./auto-https.ts";
 import type {
   AutomationOptions,
@@ -74,8 +74,9 @@ function checkIssued(
   { noCertificates }: AutomationOptions,
   report: Report,
 ): void {
+  if (noCertificates !== true && noCertificates.length === 0) return;
   for (const [i, text] of names.entries()) {
-    if (noCertificates !== true && !noCertificates.includes(canonicalHost(text))) continue;
+    if (noCertificates !== true && !noCertificates.includes(spelledName(text))) continue;
     report(
       [...at, "names", i],
       `${JSON.stringify(text)} gets no certificate, for auto_https says so; ` +
@@ -157,9 +158,9 @@ function checkRedirect(
     return { kind: "redirect", to: "" };
   }
   const endsInHost = /^https?:\/\/[^/?]*$/i.test(redirect);
-  const host = canonicalHost(url.host);
+  const host = spelledName(url.host);
   if (
-    endsInHost && url.protocol === "https:" && names.some((name) => canonicalHost(name) === host)
+    endsInHost && url.protocol === "https:" && names.some((name) => spelledName(name) === host)
   ) {
     report([...at, "redirect"], `${JSON.stringify(redirect)} is the site itself`);
   }

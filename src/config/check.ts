@@ -5,7 +5,7 @@
 import { isIP } from "node:net";
 
 import { isPublicName } from "../tls/wire/ech-config.ts";
-import { canonicalHost, matchesName } from "../x509/names.ts";
+import { matchesName, spelledName } from "../x509/names.ts";
 import { ALL_AUTO_HTTPS, checkSkipped, readAutoHttps } from "./auto-https.ts";
 import { checkSite } from "./check-site.ts";
 import type { Config, EchOptions, SiteOptions } from "./config.ts";
@@ -161,7 +161,7 @@ function checkNamed(
   report: Report,
 ): string | undefined {
   if (text === undefined) return undefined;
-  const name = canonicalHost(text);
+  const name = spelledName(text);
   const site = sites.find(({ names }) => names.includes(name)) ??
     sites.find(({ names }) => names.some((pattern) => matchesName(pattern, name)));
   if (site === undefined) {

@@ -49,6 +49,12 @@ export function qualifyName(text: string): QualifiedName {
   return { name, kind, issuer: "public", publicPossible: true };
 }
 
+/** A name by which an operator means one that stands elsewhere, in the one spelling of that. It need not be valid. */
+export function spelledName(text: string): string {
+  const qualified = qualifyName(text);
+  return "refused" in qualified ? canonicalHost(text) : qualified.name;
+}
+
 /** Does a certificate or site with this name (perhaps "*.example.com": exactly one label) cover `host`? Both canonical. */
 export function matchesName(name: string, host: string): boolean {
   if (name === host) return true;

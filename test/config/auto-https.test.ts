@@ -61,6 +61,26 @@ test("policy 1.2: ignore_loaded is kept", async () => {
   expect(sites[0]!.automation).toEqual({ noCertificates: [], ignoreLoaded: true });
 });
 
+test("policy 2.2: names beyond ASCII are meant in either spelling, wherever they stand", async () => {
+  for (const name of ["Bücher.example", "xn--bcher-kva.example"]) {
+    const toml = (rest: string) =>
+      `default_sni = "${name}"\nfallback_sni = "${name}"\n[[site]]\n` +
+      `names = ["bücher.example", "a.example"]\n${rest}`;
+    const config = await parseConfig(toml(`auto_https = { skip = ["${name}"] }\n${FILES}`), FILE);
+    expect(config.defaultSni).toBe("xn--bcher-kva.example");
+    expect(config.fallbackSni).toBe("xn--bcher-kva.example");
+    expect(config.sites[0]!.hosts?.noRedirects).toEqual(["xn--bcher-kva.example"]);
+    expect(config.sites[0]!.automation.noCertificates).toEqual(["xn--bcher-kva.example"]);
+
+    const refusal = (rest: string) =>
+      parseConfig(toml(rest), FILE).catch((error: unknown) => (error as Error).message);
+    expect(await refusal(`auto_https = { skip_certificates = ["${name}"] }`)).toContain(
+      'site[0].names[0]: "bücher.example" gets no certificate, for auto_https says so',
+    );
+    expect(await refusal(`redirect = "https://${name}"`)).toContain("is the site itself");
+  }
+});
+
 test("Every key that is to come is none yet, and says so at its place", async () => {
   for (const [table, key] of keysNotYet()) {
     expect(KEYS[table], `${table}.${key}`).not.toContain(key);
