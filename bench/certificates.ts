@@ -419,7 +419,8 @@ export function certificatesTable(results: readonly CertificatesResult[]): strin
   ].join("\n");
 }
 
-function figuresOf(result: CertificatesResult): Figure[] {
+/** Of each result. */
+export function figuresOf(result: CertificatesResult): Figure[] {
   const id = `certificates: ${result.runtime}: ${result.count}: ${result.server}`;
   return [
     figure(`${id}: start`, "ms", result.startMs),
@@ -427,6 +428,11 @@ function figuresOf(result: CertificatesResult): Figure[] {
     figure(`${id}: memory`, "MB", result.memory),
     figure(`${id}: memory after 10,000 names`, "MB", result.memoryLater),
     figure(`${id}: memory of an empty server after as many handshakes`, "MB", result.emptyLater),
+    figure(
+      `${id}: memory above an empty server's`,
+      "MB",
+      estimate([result.memoryLater.median - result.emptyLater.median]),
+    ),
     figure(`${id}: handshake, known name`, "µs", result.known),
     figure(`${id}: handshake, known name ÷ one certificate`, "ratio", result.knownRatio),
     ...(result.fresh === undefined || result.freshRatio === undefined ? [] : [

@@ -1,6 +1,7 @@
 /**
  * What the figures shall be. A condition is met if the lower end of the interval is not above it. Since a poor measurement
- * has a wide interval, it is said where the median itself is above; what was not measured is neither met nor missed.
+ * has a wide interval, it is said where the median itself is above, and with few rounds that alone decides nothing; what
+ * was not measured is neither met nor missed.
  *
  * @module
  */
@@ -16,7 +17,12 @@ export interface Condition {
   readonly most: number;
 }
 
-export type Verdict = "met" | "met by the interval" | "missed" | "not measured";
+export type Verdict = "met" | "met by the interval" | "too few rounds" | "missed" | "not measured";
+
+/** So many pairs make an interval that may speak against its median. */
+const ENOUGH_ROUNDS = 30;
+
+const MANY = "certificates: bun: 100000: sotto";
 
 export const CONDITIONS: readonly Condition[] = [
   must("A full handshake, by Bun.listen's", "bun: full none: sotto ÷ Bun.listen", 1),
@@ -35,6 +41,14 @@ export const CONDITIONS: readonly Condition[] = [
   must("ClientHello, µs", "ClientHello with X25519MLKEM768: parse and check", 5),
   must("ECH's inner hello, µs without crypto", "ECH: rebuild the inner hello", 10),
   must("A name out of a million, ns", "found; Map, from bytes: trie", 200),
+  must("100,000 certificates: ms until any of them is served", `${MANY}: start`, 1000),
+  must("… MB above an empty server's", `${MANY}: memory above an empty server's`, 150),
+  must(
+    "… a known name, by one certificate",
+    `${MANY}: handshake, known name ÷ one certificate`,
+    1.05,
+  ),
+  must("… a new name, by one certificate", `${MANY}: handshake, new name ÷ one certificate`, 1.15),
   ...["bun", "deno", "node"].flatMap((runtime) => [
     must(`Soak on ${runtime}: attempts unaccounted for`, `${runtime}: soak: unaccounted`, 0),
     must(`Soak on ${runtime}: sockets left open`, `${runtime}: soak: left open`, 0),
@@ -76,7 +90,8 @@ function should(text: string, figure: string, most: number): Condition {
 export function verdictOn({ most }: Condition, figure: Figure | undefined): Verdict {
   if (figure === undefined) return "not measured";
   if (figure.estimate.median <= most) return "met";
-  return figure.estimate.low <= most ? "met by the interval" : "missed";
+  if (figure.estimate.low > most) return "missed";
+  return figure.estimate.rounds < ENOUGH_ROUNDS ? "too few rounds" : "met by the interval";
 }
 
 /** The condition about a figure, if there is one. */

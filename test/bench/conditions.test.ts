@@ -1,16 +1,17 @@
 import { expect, test } from "vitest";
 
+import { figuresOf } from "../../bench/certificates.ts";
 import { conditionOn, CONDITIONS, verdictOn } from "../../bench/conditions.ts";
 import { handshakeFigures, idleFigures, recordFigures, soakFigures } from "../../bench/report.ts";
 import { conditionsTable, type Figure } from "../../bench/report.ts";
 import { ROWS } from "../../bench/rows.ts";
 import type { Estimate } from "../../bench/statistics.ts";
 
-const about = (median: number, low = median, high = median): Estimate => ({
+const about = (median: number, low = median, high = median, rounds = 30): Estimate => ({
   median,
   low,
   high,
-  rounds: 30,
+  rounds,
 });
 const [first] = CONDITIONS;
 const figure = (estimate: Estimate): Figure => ({ id: first!.figure, unit: "ratio", estimate });
@@ -25,6 +26,14 @@ test("A condition is met if the interval's lower end is not above it", () => {
 test("A condition that the interval alone meets is not passed off as met", () => {
   const { most } = first!;
   expect(verdictOn(first!, figure(about(most + 0.1, most - 0.1)))).toBe("met by the interval");
+});
+
+test("An interval of few rounds does not meet what its median misses", () => {
+  const { most } = first!;
+  expect(verdictOn(first!, figure(about(most + 0.1, most - 0.1, most + 1, 29)))).toBe(
+    "too few rounds",
+  );
+  expect(verdictOn(first!, figure(about(most + 0.1, most + 0.01, most + 1, 29)))).toBe("missed");
 });
 
 test("The table of conditions has them all, measured or not", () => {
@@ -71,6 +80,21 @@ test("Every condition is about a figure that its bench gives", () => {
             ratio: estimate,
           })),
         }))),
+        ...figuresOf({
+          runtime,
+          count: 100_000,
+          server: "sotto",
+          startMs: estimate,
+          startCpuMs: estimate,
+          memory: estimate,
+          memoryLater: estimate,
+          emptyLater: estimate,
+          known: estimate,
+          fresh: estimate,
+          one: estimate,
+          knownRatio: estimate,
+          freshRatio: estimate,
+        }),
         ...soakFigures([{
           runtime,
           wanted: 200_000,
