@@ -153,6 +153,7 @@ export class SnapshotBuilder {
     const changes: SiteChange[] = [];
     const toRead = new Set(changed);
     const damaged = new Set<number>();
+    const isDue = all ? () => true : undefined;
     let trouble: unknown;
     await eachOf(due, AT_ONCE, (slot) => {
       const site = slots.get(slot);
@@ -166,7 +167,7 @@ export class SnapshotBuilder {
         toRead.add(site.origin.key);
         return undefined;
       }
-      return renewSite(this.#sources, site, nowMs, all ? () => true : undefined).then(
+      return renewSite(this.#sources, site, nowMs, isDue).then(
         (renewed) => void changes.push([slot, renewed]),
         (error: unknown) => {
           trouble ??= error;
@@ -185,6 +186,7 @@ export class SnapshotBuilder {
         before,
         otherwise: "keep",
         anew: anew || !changed.has(key),
+        isDue,
       } as const;
       const sites = await makeSites(this.#sources, wanted, one);
       if (sites === before) return;

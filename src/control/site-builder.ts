@@ -35,7 +35,11 @@ export interface SiteWish {
   readonly otherwise: "keep" | "refuse";
   /** Read the files though they are as they were: what is said of them depends on the time. Default: false. */
   readonly anew?: boolean;
+  /** Of those that the local CA issued, which are to be obtained anew. Default: those whose time has come. */
+  readonly isDue?: IsDue | undefined;
 }
+
+type IsDue = (credential: SiteCredential) => boolean;
 
 /**
  * What comes of one [[site]]: several sites where its names have different certificates. `before` where its files are
@@ -47,7 +51,7 @@ export interface SiteWish {
 export async function makeSites(
   sources: SiteSources,
   wanted: WantedSite,
-  { key, nowMs, before, otherwise, anew = false }: SiteWish,
+  { key, nowMs, before, otherwise, anew = false, isDue = timeHasCome(nowMs) }: SiteWish,
 ): Promise<readonly Site[]> {
   // Before they are read: what changes meanwhile is seen at the next look.
   const stamp = await filesStamp(wanted);
@@ -55,15 +59,14 @@ export async function makeSites(
   const isSame = before.length > 0 && (old?.stamp ?? "") === stamp && old?.isUpToDate !== false;
   if (isSame && !anew) return before;
   try {
-    return await readSites(sources, wanted, { key, nowMs, before, stamp });
+    return await readSites(sources, wanted, { key, nowMs, before, stamp, isDue });
   } catch (error) {
     const isKept = error instanceof X509Error && before.length > 0 && otherwise === "keep";
     if (!isKept) throw error;
     const warnings = [`${error.message}. What was read before goes on serving`];
-    return before.map((site, i) => ({
-      ...site,
-      files: { stamp, isUpToDate: false, warnings: i === 0 ? warnings : [] },
-      origin: { ...site.origin!, hasWarnings: i === 0 },
+    return await Promise.all(before.map((site, i) => {
+      const files = { stamp, isUpToDate: false, warnings: i === 0 ? warnings : [] };
+      return renewSite(sources, { ...site, files }, nowMs, isDue);
     }));
   }
 }
@@ -78,7 +81,7 @@ export async function renewSite(
   sources: SiteSources,
   site: Site,
   nowMs: number,
-  isDue: (credential: SiteCredential) => boolean = (one) => needsRenewal(one, nowMs),
+  isDue: IsDue = timeHasCome(nowMs),
 ): Promise<Site> {
   const credentials = await Promise.all(
     credentialsOf(site).map(async (credential) =>
@@ -90,6 +93,10 @@ export async function renewSite(
   const tls = { ...site.tls, credentials: orderCredentials(credentials, nowMs) };
   const { key } = site.origin!;
   return { ...site, tls, origin: originOf(key, tls, site.files, nowMs) };
+}
+
+function timeHasCome(nowMs: number): IsDue {
+  return (credential) => needsRenewal(credential, nowMs);
 }
 
 /** A key in the environment counts as a file that changes with it. "": there are none. */
@@ -109,12 +116,13 @@ export function hasFiles({ certificates, clientAuth }: SiteOptions): boolean {
 
 interface ReadWish extends Pick<SiteWish, "key" | "nowMs" | "before"> {
   readonly stamp: string;
+  readonly isDue: IsDue;
 }
 
 async function readSites(
   sources: SiteSources,
   wanted: WantedSite,
-  { key, nowMs, before, stamp }: ReadWish,
+  { key, nowMs, before, stamp, isDue }: ReadWish,
 ): Promise<Site[]> {
   const { parts, clientPool, warnings } = await loadSiteFiles(
     sources.crypto,
@@ -127,7 +135,7 @@ async function readSites(
   const sites: Site[] = [];
   for (const [i, { names, credentials }] of parts.entries()) {
     const own = isIssued(wanted, names, credentials)
-      ? [...credentials, await obtain(sources, names, before, nowMs)]
+      ? [...credentials, await obtain(sources, names, before, isDue)]
       : credentials;
     const tls = siteConfig(wanted, orderCredentials(own, nowMs), clientAuth);
     const files = stamp === ""
@@ -170,13 +178,18 @@ async function obtain(
   sources: SiteSources,
   names: readonly string[],
   before: readonly Site[],
-  nowMs: number,
+  isDue: IsDue,
 ): Promise<SiteCredential> {
-  const id = localId(names);
   const old = before.flatMap(credentialsOf).find((credential) =>
-    credential.origin === "managed" && credential.id === id && !needsRenewal(credential, nowMs)
+    credential.origin === "managed" && hasNames(credential, names) && !isDue(credential)
   );
   return old ?? await localCredential(sources, names);
+}
+
+/** These and no others, in whatever order. */
+function hasNames(credential: SiteCredential, names: readonly string[]): boolean {
+  return credential.names.length === names.length &&
+    names.every((name) => credential.names.includes(name));
 }
 
 async function localCredential(

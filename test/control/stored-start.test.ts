@@ -118,6 +118,49 @@ describe("A start of the same configuration", () => {
     expect(chain(again.plane, "a.localhost")).toEqual(chain(plane, "a.localhost"));
   });
 
+  test("under another root has also those names lead to it that no file of their site covers, whatever became of the file", async () => {
+    const toml = `[[site]]\nnames = ["a.example", "b.localhost"]\n` +
+      `certificate = "a.crt"\nkey = "a.key"\n`;
+    await put("a", await certified("a.example"));
+    for (const [file, isKept] of [["as it was", true], ["broken", false]] as const) {
+      const first = await start(toml);
+      if (!isKept) await writeFile(join(folder, "a.crt"), file);
+      await rm(join(folder, "data/pki"), { recursive: true });
+      await rm(join(folder, "data/certificates"), { recursive: true });
+      const { plane } = await start(toml);
+      expect(chain(plane, "b.localhost")[1], file).not.toEqual(
+        chain(first.plane, "b.localhost")[1],
+      );
+      expect(chain(plane, "a.example"), file).toEqual(chain(first.plane, "a.example"));
+    }
+  });
+
+  test("renews what the local CA issued also while a file of the site cannot be used", async () => {
+    const toml = `[[site]]\nnames = ["a.example", "b.localhost"]\n` +
+      `certificate = "a.crt"\nkey = "a.key"\n`;
+    await put("a", await certified("a.example"));
+    const before = leaf((await start(toml)).plane, "b.localhost");
+    await writeFile(join(folder, "a.crt"), "broken");
+    const now = () => Date.now() + 11 * HOUR;
+    const { plane } = await start(toml, { now });
+    expect(leaf(plane, "b.localhost").notBeforeMs).toBeGreaterThan(before.notBeforeMs);
+    expect(plane.warnings.join()).toContain("What was read before goes on serving");
+  });
+
+  test("has the local CA issue for names that a file covers no longer", async () => {
+    const toml = `[[site]]\nnames = ["b.localhost", "c.localhost", "a.example"]\n` +
+      `certificate = "a.crt"\nkey = "a.key"\n`;
+    const names = ["a.example", "c.localhost"].map((value) => ({ type: "dns", value }) as const);
+    await put("a", await make({ subject: "CN=x", names, notAfter: Date.now() + DAY }));
+    const first = await start(toml);
+    expect(leaf(first.plane, "b.localhost").names).toEqual(["b.localhost"]);
+    await put("a", await certified("a.example"));
+    const { plane } = await start(toml);
+    for (const name of ["b.localhost", "c.localhost"]) {
+      expect(leaf(plane, name).names).toEqual(["b.localhost", "c.localhost"]);
+    }
+  });
+
   test("reads files that have changed meanwhile, and no others", async () => {
     const toml = ["a", "b"].map((name) =>
       `[[site]]\nnames = ["${name}.example"]\ncertificate = "${name}.crt"\nkey = "${name}.key"\n`
