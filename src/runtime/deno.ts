@@ -2,7 +2,8 @@
  * The runtime interface on Deno: Deno.listen, Deno.connect, Deno.serve.
  *
  * Reads and writes are promises here: a read waits with a buffer of its own, small while the connection is idle, and
- * what is written is copied into a short queue.
+ * what is written is copied, into a short queue where the write before it is under way. A buffer, a promise and an
+ * error with its stack are each dear beside a read: none is made in vain.
  *
  * @module
  */
@@ -148,6 +149,8 @@ function withCode(error: unknown): Error {
 
 const IDLE_READ = 2 * 1024;
 const BUSY_READ = 64 * 1024;
+/** What is left of a small buffer is read into next, down to this: all that a handshake says fits into one. */
+const LEAST_READ = 1024;
 /** What may wait in a socket's queue. */
 const MAX_QUEUED = 128 * 1024;
 
@@ -196,9 +199,10 @@ class DenoSocket implements Socket {
     const taken = Math.min(end - start, MAX_QUEUED - this.#queued);
     if (taken < end - start) this.#short = true;
     if (taken <= 0) return 0;
-    (this.#queue ??= []).push(bytes.slice(start, start + taken));
+    const copy = bytes.slice(start, start + taken);
     this.#queued += taken;
-    if (!this.#writing) void this.#writeQueue();
+    if (this.#writing) (this.#queue ??= []).push(copy);
+    else void this.#write(copy);
     return taken;
   }
 
@@ -214,7 +218,7 @@ class DenoSocket implements Socket {
   shutdown(): void {
     if (this.#closed || this.#shutdown !== "no") return;
     this.#shutdown = "asked";
-    if (!this.#writing) void this.#writeQueue();
+    if (!this.#writing) void this.#write(undefined);
   }
 
   close(): void {
@@ -231,25 +235,32 @@ class DenoSocket implements Socket {
   #closed = false;
 
   async #read(): Promise<void> {
-    let size = IDLE_READ;
+    let buffer: Uint8Array | undefined;
     try {
-      while (!this.#closed) {
-        const buffer = new Uint8Array(size);
+      while (!this.#isClosing) {
+        buffer ??= new Uint8Array(IDLE_READ);
         const length = await this.#conn.read(buffer);
         if (this.#paused) await this.#resumed();
-        if (this.#closed) return;
+        if (this.#isClosing) return;
         if (length === null) break;
-        size = length >= IDLE_READ ? BUSY_READ : IDLE_READ;
-        this.#events?.data(buffer.subarray(0, length));
+        const bytes = buffer.subarray(0, length);
+        buffer = next(buffer, length);
+        this.#events?.data(bytes);
         if (this.#paused) await this.#resumed();
       }
     } catch (error) {
       this.#fail(error);
       return;
     }
+    if (this.#isClosing) return;
     this.#readEnded = true;
     this.#events?.end();
     this.#closeWhenBothEnded();
+  }
+
+  /** Nobody wants more. A read begun now would be cut short, by an exception that takes as long as accepting. */
+  get #isClosing(): boolean {
+    return this.#closed || this.#closeWhenWritten;
   }
 
   #resumed(): Promise<void> {
@@ -261,10 +272,11 @@ class DenoSocket implements Socket {
     });
   }
 
-  async #writeQueue(): Promise<void> {
+  /** Writes this, and then what has come into the queue meanwhile. */
+  async #write(first: Uint8Array | undefined): Promise<void> {
     this.#writing = true;
     try {
-      for (let chunk = this.#queue?.shift(); chunk; chunk = this.#queue?.shift()) {
+      for (let chunk = first; chunk !== undefined; chunk = this.#queue?.shift()) {
         for (let at = 0; at < chunk.length;) {
           at += await this.#conn.write(at === 0 ? chunk : chunk.subarray(at));
           if (this.#closed) return;
@@ -311,6 +323,14 @@ class DenoSocket implements Socket {
     }
     if (events !== undefined) queueMicrotask(() => events.close(error));
   }
+}
+
+/** Where to read next, once `length` bytes of `buffer` have been handed over; undefined: a new one of the small size. */
+function next(buffer: Uint8Array, length: number): Uint8Array | undefined {
+  if (length >= IDLE_READ) return new Uint8Array(BUSY_READ);
+  return buffer.length <= IDLE_READ && buffer.length - length >= LEAST_READ
+    ? buffer.subarray(length)
+    : undefined;
 }
 
 /** What we use of Deno's globals. */

@@ -150,6 +150,52 @@ describe(`sockets of ${runtime.name}`, () => {
     await until(() => recorder!.closed);
   });
 
+  it("leave what they handed over as it was, whatever comes behind it", async () => {
+    const pieces: Uint8Array[] = [];
+    const listener = await serve((socket) => ({
+      data: (bytes) => {
+        pieces.push(bytes);
+        socket.write(text("."), 0, 1);
+      },
+      drain() {},
+      end() {},
+      close() {},
+    }));
+    const client = net.connect({ port: listener.port, host: "127.0.0.1", noDelay: true });
+    const sent = pattern(40_000);
+    // Of all sizes, so that a buffer's rest is read into, filled to its end, or found too small.
+    for (let at = 0, length = 1; at < sent.length; at += length, length = length % 1500 + 211) {
+      client.write(sent.subarray(at, at + length));
+      await once(client, "data");
+    }
+    expect(pieces.length).toBeGreaterThan(30);
+    expect(Buffer.compare(Buffer.concat(pieces), sent)).toBe(0);
+    client.destroy();
+  });
+
+  it("hand over nothing more once close was asked for", async () => {
+    let recorder: Recorder | undefined;
+    const listener = await serve((socket) => {
+      const events = recorder = new Recorder(socket);
+      events.data = (bytes) => {
+        Recorder.prototype.data.call(events, bytes);
+        socket.write(text("bye"), 0, 3);
+        socket.close();
+      };
+      return events;
+    });
+    const client = net.connect({ port: listener.port, host: "127.0.0.1", allowHalfOpen: true });
+    client.on("error", () => {});
+    client.write("a");
+    expect((await readAll(client)).toString()).toBe("bye");
+    client.write("b");
+    await until(() => recorder?.closed === true);
+    expect(recorder?.text).toBe("a");
+    expect(recorder?.closes).toBe(1);
+    expect(recorder?.error).toBeUndefined();
+    client.destroy();
+  });
+
   it("say that the peer reset the connection", async () => {
     let recorder: Recorder | undefined;
     const listener = await serve((socket) => (recorder = new Recorder(socket)));
