@@ -5,11 +5,13 @@ import { resolve } from "node:path";
 import process from "node:process";
 
 import { type Config, MAX_WORKERS } from "../config/config.ts";
+import { explainFileError } from "../control/storage/files.ts";
 import type { BindWish } from "../edge/bind.ts";
 import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
 import type { RunArguments } from "./arguments.ts";
 import { findDataFolder, warnOfContainer } from "./data-folder.ts";
+import { CommandError } from "./explain.ts";
 import { configOfSite, findConfig } from "./find-config.ts";
 import { installTrust } from "./install-trust.ts";
 import { openKeyLog } from "./key-log.ts";
@@ -23,6 +25,8 @@ export async function run(args: RunArguments): Promise<void> {
   process.umask(0o077);
   const data = findDataFolder(args.data, process.env, process.cwd());
   const config = await configFor(args, data.path);
+  // Whoever read what is said may be gone: that is no reason not to serve.
+  for (const stream of [process.stdout, process.stderr]) stream.on("error", () => {});
   const form = args.log ?? (process.stderr.isTTY ? "pretty" : "json");
   const write = (text: string) => void process.stderr.write(text);
   const log = openLog({ form, write, now: Date.now });
@@ -32,6 +36,7 @@ export async function run(args: RunArguments): Promise<void> {
 
   // From now on: who finds this process by its data folder may send it at any time.
   let reloader: Reloader | undefined;
+  let isReloadDue = false;
   let serving: Running | undefined;
   const trustCommand = () =>
     `${programName(serving?.runtime.name ?? "node", process.argv[1])} trust --data ${data.path}`;
@@ -41,7 +46,10 @@ export async function run(args: RunArguments): Promise<void> {
       void installTrust({ data: data.path }, command, write);
     }
   };
-  process.on("SIGHUP", () => void reloader?.reload());
+  process.on("SIGHUP", () => {
+    if (reloader === undefined) isReloadDue = true; // the configuration may have been read before it changed
+    else void reloader.reload();
+  });
   process.on("SIGUSR2", () => void (serving && replaceWorkers(serving, log)));
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
   const running = await start({
@@ -81,7 +89,16 @@ export async function run(args: RunArguments): Promise<void> {
       JSON.stringify(ports(args, next)) !== JSON.stringify(ports(args, before)),
     log,
   });
-  if (args.readyFile !== undefined) await announce(args.readyFile, running, config);
+  if (args.readyFile !== undefined) {
+    try {
+      await announce(args.readyFile, running, config);
+    } catch (cause) {
+      await running.stop(); // workers would serve on
+      const { message } = explainFileError("write", args.readyFile, cause);
+      throw new CommandError(message, { cause });
+    }
+  }
+  if (isReloadDue) void reloader.reload();
   offerTrust(trustCommand());
 
   await signal;

@@ -1,0 +1,106 @@
+/** What a start and a run make of what breaks around them: readers of the log, the ready file, signals that are early. */
+import { readFile, writeFile } from "node:fs/promises";
+import { join } from "node:path";
+import process from "node:process";
+
+import { describe, expect, test } from "vitest";
+
+import type { Program } from "../support/program.ts";
+import { CliKit, LOOPBACK } from "./cli-kit.ts";
+
+const cli = new CliKit("broken-ends");
+const isLinux = process.platform === "linux";
+
+async function site(text: string): Promise<void> {
+  await writeFile(
+    join(cli.folder, "sotto.toml"),
+    `[[site]]\nnames = ["localhost"]\nrespond = "${text}"\n`,
+  );
+}
+
+async function until(what: () => boolean | Promise<boolean>): Promise<void> {
+  const deadline = Date.now() + 15_000;
+  while (!await what()) {
+    if (Date.now() > deadline) throw new Error(`in vain: ${String(what)}`);
+    await new Promise((resolve) => setTimeout(resolve, 10));
+  }
+}
+
+const status = (pid: number) => readFile(`/proc/${pid}/status`, "latin1").catch(() => "");
+
+async function isAlive(pid: number): Promise<boolean> {
+  return /^State:\s[^ZX]/m.test(await status(pid));
+}
+
+/** Processes whose supervisor or parent it is. */
+async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
+}
+
+describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {
+  const args = ["--log", "json", "--workers", workers!];
+
+  test("it serves on when whoever read its log has gone", async () => {
+    await site("first");
+    const serving = await cli.serve(args);
+    serving.child.stdout!.destroy();
+    serving.child.stderr!.destroy();
+    for (const text of ["second", "third"]) {
+      await site(text);
+      process.kill(serving.child.pid!, "SIGHUP"); // which is logged
+      await until(async () => await serving.get("localhost") === text);
+    }
+    expect(await isAlive(serving.child.pid!)).toBe(true);
+    const gone = new Promise((resolve) => void serving.child.once("exit", resolve));
+    serving.kill();
+    expect(await gone).toBe(0);
+  });
+
+  test("a ready file that cannot be written is the end, of workers as well", async () => {
+    await site("served");
+    const file = join(cli.folder, "nowhere/ready.json");
+    const started = cli.program([
+      ...LOOPBACK,
+      ...args,
+      "--data",
+      join(cli.folder, "data"),
+      "--ready-file",
+      file,
+    ]);
+    const children = new Set<number>();
+    let isOver = false;
+    void started.ended.then(() => isOver = true);
+    while (!isOver) {
+      for (const pid of await childrenOf(started.child.pid!)) children.add(pid);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    const { code, stderr } = await started.ended;
+    expect(code).toBe(1);
+    expect(stderr).toContain(`sotto: Cannot write ${file}: `);
+    expect(stderr).not.toContain("    at ");
+    expect(children.size).toBe(workers === "1" ? 0 : 2);
+    for (const pid of children) await until(async () => !await isAlive(pid));
+  });
+
+  test("a reload that is asked for while it starts is made once it serves", async () => {
+    await site("first");
+    const file = join(cli.folder, "ready.json");
+    const started = cli.program(
+      [...LOOPBACK, ...args, "--data", join(cli.folder, "data"), "--ready-file", file],
+    );
+    await until(() => catches(started, SIGHUP)); // it has read its configuration
+    await site("second");
+    process.kill(started.child.pid!, "SIGHUP");
+    await until(() => started.stderr().includes('"event":"reloaded"'));
+    process.kill(started.child.pid!, "SIGTERM");
+    expect((await started.ended).code).toBe(0);
+  });
+});
+
+const SIGHUP = 1;
+
+async function catches({ child }: Program, signal: number): Promise<boolean> {
+  const mask = /^SigCgt:\s*(\w+)$/m.exec(await status(child.pid!))?.[1] ?? "0";
+  return (BigInt(`0x${mask}`) >> BigInt(signal - 1) & 1n) === 1n;
+}
