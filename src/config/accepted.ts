@@ -10,6 +10,7 @@
 import { createHash } from "node:crypto";
 import { open, rename, rm } from "node:fs/promises";
 import { join, resolve } from "node:path";
+import process from "node:process";
 
 import type { Config, SiteOptions } from "./config.ts";
 
@@ -67,7 +68,9 @@ async function readKept(path: string, hash: Buffer): Promise<Config | undefined>
   try {
     const file = await open(path, "r");
     try {
-      if (((await file.stat()).mode & 0o077) !== 0) return undefined;
+      const { mode, uid } = await file.stat();
+      // Root must not serve by what somebody else has put in its folder.
+      if ((mode & 0o077) !== 0 || uid !== process.geteuid?.()) return undefined;
       const bytes = await file.readFile();
       if (!bytes.subarray(0, 32).equals(hash)) return undefined;
       const content = bytes.subarray(64);

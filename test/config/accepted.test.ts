@@ -1,8 +1,9 @@
 import { chmod, mkdir, mkdtemp, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
 import { loadAccepted } from "../../src/config/accepted.ts";
 import { loadConfig } from "../../src/config/load.ts";
@@ -16,7 +17,10 @@ beforeEach(async () => {
   data = join(folder, "data");
   await mkdir(data);
 });
-afterEach(() => rm(folder, { recursive: true }));
+afterEach(async () => {
+  vi.restoreAllMocks();
+  await rm(folder, { recursive: true });
+});
 
 const site = (i: number, more = "") =>
   `[[site]]\nnames = ["n${i}.localhost", "www.n${i}.localhost"]\nrespond = "text ${
@@ -50,6 +54,18 @@ test("Another text, another place and another version are checked", async () => 
   expect((await load()).textHash).not.toBe(first.textHash);
   await writeFile(file, large('http_port = "x"\n'));
   await expect(load()).rejects.toThrow(/http_port/);
+});
+
+test("What somebody else has put there is passed over and written anew", async () => {
+  await writeFile(file, large());
+  const config = await load();
+  const { ino } = await stat(join(data, "config.bin"));
+  expect(await load()).toEqual(config);
+  expect((await stat(join(data, "config.bin"))).ino).toBe(ino);
+  const uid = process.geteuid!();
+  vi.spyOn(process as { geteuid: () => number }, "geteuid").mockReturnValue(uid + 1);
+  expect(await load()).toEqual(config);
+  expect((await stat(join(data, "config.bin"))).ino).not.toBe(ino);
 });
 
 test("A small one is not kept", async () => {
