@@ -98,7 +98,7 @@ async function act(action: Action, machine: Machine): Promise<string | undefined
   switch (action.do) {
     case "write":
       await rm(action.path, { force: true });
-      await writeFile(action.path, action.content);
+      await writeFile(action.path, action.content, { flag: "wx" }); // through nobody's link
       // A trust store is nobody's secret: readable by all, whatever the umask.
       await chmod(action.path, 0o644);
       return undefined;
