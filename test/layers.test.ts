@@ -63,7 +63,7 @@ const MAY_IMPORT: Record<string, Rule> = {
   workers: {
     any: [
       "edge/limited-log.ts",
-      "control/build-snapshot.ts",
+      "control/server-config.ts",
       "control/snapshot-file.ts",
       "snapshot/",
       "tls/",

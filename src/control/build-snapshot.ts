@@ -3,8 +3,6 @@
  * @module
  */
 import type { Config } from "../config/config.ts";
-import { DEFAULT_GROUPS } from "../config/config.ts";
-import { coreLimits } from "../config/limits.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import { drawHashKey, type HashKey } from "../snapshot/name-hash.ts";
 import { NameIndex } from "../snapshot/name-index.ts";
@@ -20,13 +18,11 @@ import {
 import type { ServerConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
-import { CipherSuite } from "../tls/wire/code-points.ts";
-import { readLeafKey } from "../x509/leaf-key.ts";
-import { sameBytes } from "../x509/certificate.ts";
-import { certificateCompression } from "./certificates/compression.ts";
 import type { LocalCa } from "./certificates/local-ca.ts";
+import { SharedCertificates } from "./certificates/shared.ts";
 import { foldElsewhere } from "./fold-names.ts";
 import { eachOf, inTurns } from "./pace.ts";
+import { flightPadding, serverConfig } from "./server-config.ts";
 import { filesStamp, hasFiles, makeSites, renewSite, type SiteSources } from "./site-builder.ts";
 import { keyOf, type WantedSite, wantedSites } from "./site-keys.ts";
 import { StorageError } from "./storage/storage.ts";
@@ -371,64 +367,6 @@ function changesBetween(
   ];
 }
 
-/**
- * One size for the encrypted flight of every site, so that it does not tell which one it is (ech-server §10): room for
- * the longest chain, CertificateRequest and signature, in steps of 1 KiB.
- */
-function flightPadding(longestFlight: number): number {
-  return Math.ceil((longestFlight + REST_OF_FLIGHT) / 1024) * 1024;
-}
-
-/** EncryptedExtensions, the headers, CertificateVerify of a 4096-bit RSA key, Finished; the rest is rounding. */
-const REST_OF_FLIGHT = 700;
-
-export interface ServerParts extends Omit<BuilderParts, "localCa"> {
-  readonly config: Pick<Config, "limits" | "ech">;
-  readonly ech: EchKeySet | undefined;
-  readonly tickets: TicketKeys;
-}
-
-export function serverConfig(parts: ServerParts, flightPadding: number): ServerConfig {
-  const { config, crypto, ech, tickets, keyLog } = parts;
-  return {
-    crypto,
-    limits: coreLimits(config.limits),
-    suites: SUITES,
-    groups: DEFAULT_GROUPS,
-    ech,
-    tickets,
-    flightPadding,
-    ...certificateCompression(),
-    readCertificate: readLeafKey,
-    strictOuterSni: config.ech.strictOuterSni,
-    greaseHelloRetry: config.ech.greaseHelloRetry,
-    keepExporterSecret: false,
-    keyLog,
-  };
-}
-
-const SUITES = [
-  CipherSuite.TLS_AES_128_GCM_SHA256,
-  CipherSuite.TLS_AES_256_GCM_SHA384,
-  CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
-];
-
-/** One copy of each intermediate, however many chains it is in. */
-class SharedCertificates {
-  readonly #byEnd = new Map<string, Uint8Array>();
-
-  readonly share = (der: Uint8Array): Uint8Array => {
-    // The end of a certificate is its signature.
-    const key = String.fromCharCode(...der.subarray(-32));
-    const known = this.#byEnd.get(key);
-    if (known !== undefined && sameBytes(known, der)) return known;
-    if (this.#byEnd.size >= MAX_SHARED) this.#byEnd.clear();
-    this.#byEnd.set(key, der);
-    return der;
-  };
-}
-
-const MAX_SHARED = 1024;
 /** Sites under way: storage and the threads that sign have something to do meanwhile. */
 const AT_ONCE = 16;
 const SLOTS_A_STEP = 1024;

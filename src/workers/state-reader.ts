@@ -4,7 +4,7 @@
  */
 import { dirname } from "node:path";
 
-import { serverConfig } from "../control/build-snapshot.ts";
+import { serverConfig } from "../control/server-config.ts";
 import { SnapshotFile } from "../control/snapshot-file.ts";
 import type { Crypto } from "../crypto/crypto.ts";
 import type { StoredSnapshot } from "../snapshot/codec.ts";
