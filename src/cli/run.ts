@@ -5,7 +5,6 @@ import { resolve } from "node:path";
 import process from "node:process";
 
 import { type Config, MAX_WORKERS } from "../config/config.ts";
-import { explainFileError } from "../control/storage/files.ts";
 import type { BindWish } from "../edge/bind.ts";
 import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
@@ -94,8 +93,8 @@ export async function run(args: RunArguments): Promise<void> {
       await announce(args.readyFile, running, config);
     } catch (cause) {
       await running.stop(); // workers would serve on
-      const { message } = explainFileError("write", args.readyFile, cause);
-      throw new CommandError(message, { cause });
+      const { message } = cause as Error;
+      throw new CommandError(`Cannot write ${args.readyFile}: ${message}`, { cause });
     }
   }
   if (isReloadDue) void reloader.reload();
