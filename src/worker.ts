@@ -23,6 +23,7 @@ import { Channel } from "./workers/channel.ts";
 import {
   type DownMessage,
   downMessage,
+  MAX_DOWN_BYTES,
   type StartMessage,
   type UpMessage,
   type WorkerState,
@@ -45,6 +46,7 @@ const ownLog = openLog({
 });
 const channel: Channel<DownMessage, UpMessage> = new Channel({
   socket: connect(process.argv[2] ?? ""),
+  maxBytes: MAX_DOWN_BYTES,
   parse: (value) => downMessage.parse(value),
   onMessage: (message) => told(message),
   onClose: (why) => alone(why),

@@ -10,6 +10,8 @@ import type { Socket } from "node:net";
 
 export interface ChannelParts<In> {
   readonly socket: Socket;
+  /** Of one message from the other side. */
+  readonly maxBytes: number;
   /** @throws where it is no message */
   readonly parse: (value: unknown) => In;
   readonly onMessage: (message: In) => void;
@@ -78,7 +80,8 @@ export class Channel<In, Out> {
     try {
       while (this.#isOpen && this.#receivedLength >= this.#wanted) this.#takeMessage();
     } catch (error) {
-      this.close(`no message: ${error instanceof Error ? error.message : String(error)}`);
+      const why = error instanceof Error ? error.message : String(error);
+      this.close(`no message: ${why.slice(0, MAX_WHY)}`);
     }
   }
 
@@ -86,7 +89,7 @@ export class Channel<In, Out> {
     const bytes = joined(this.#received);
     this.#received = [bytes];
     const length = new DataView(bytes.buffer, bytes.byteOffset).getUint32(0);
-    if (length > MAX_MESSAGE_BYTES) throw new RangeError(`${length} bytes are too long`);
+    if (length > this.#parts.maxBytes) throw new RangeError(`${length} bytes are too long`);
     this.#wanted = HEADER_LENGTH + length;
     if (bytes.length < this.#wanted) return;
     const text = new TextDecoder().decode(bytes.subarray(HEADER_LENGTH, this.#wanted));
@@ -94,7 +97,7 @@ export class Channel<In, Out> {
     this.#received = rest.length === 0 ? [] : [rest];
     this.#receivedLength = rest.length;
     this.#wanted = HEADER_LENGTH;
-    this.#parts.onMessage(this.#parts.parse(JSON.parse(text)));
+    this.#parts.onMessage(this.#parts.parse(parseJson(text)));
   }
 
   #closed(): void {
@@ -104,9 +107,18 @@ export class Channel<In, Out> {
 }
 
 const HEADER_LENGTH = 4;
-/** A state with 100,000 sites, each before another server. */
-const MAX_MESSAGE_BYTES = 64 * 1024 * 1024;
 const CROWDED_BYTES = 1024 * 1024;
+/** Characters that are told of what is wrong. */
+const MAX_WHY = 500;
+
+/** @throws {SyntaxError} which, other than the runtime's, shows nothing of the text: there may be keys in it */
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new SyntaxError("it is no JSON");
+  }
+}
 
 function joined(parts: readonly Uint8Array[]): Uint8Array {
   if (parts.length === 1) return parts[0]!;

@@ -11,7 +11,7 @@ import { join } from "node:path";
 import process from "node:process";
 
 import { Channel } from "./channel.ts";
-import { type DownMessage, type UpMessage, upMessage } from "./messages.ts";
+import { type DownMessage, MAX_UP_BYTES, type UpMessage, upMessage } from "./messages.ts";
 
 export type WorkerChannel = Channel<UpMessage, DownMessage>;
 
@@ -99,6 +99,7 @@ export class Gate {
     const timer = setTimeout(() => channel.close("it does not say who it is"), STRANGER_MS);
     const channel: WorkerChannel = new Channel({
       socket,
+      maxBytes: MAX_UP_BYTES,
       parse: (value) => upMessage.parse(value),
       onMessage: (message) => {
         if (guest !== undefined) return guest.said(message);

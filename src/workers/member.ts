@@ -8,7 +8,12 @@ import process from "node:process";
 import type { ControlAnswers } from "../edge/questions.ts";
 import type { Gate, Guest, WorkerChannel } from "./gate.ts";
 import type { WorkerLimits } from "./limits.ts";
-import type { StartMessage, UpMessage, WorkerState } from "./messages.ts";
+import {
+  MAX_OPEN_QUESTIONS,
+  type StartMessage,
+  type UpMessage,
+  type WorkerState,
+} from "./messages.ts";
 
 /** A worker does not do what it should; the message says what. */
 export class WorkerError extends Error {
@@ -61,6 +66,8 @@ export class Member implements Guest {
   #stopAwaiting: () => void;
   #timer: ReturnType<typeof setTimeout>;
   #endTimer: ReturnType<typeof setTimeout> | undefined;
+  /** That wait for their answers. */
+  #questions = 0;
   /** Since it said something. */
   #silentBeats = 0;
   #isServing = false;
@@ -253,9 +260,13 @@ export class Member implements Guest {
     }, LOST_AFTER_MS);
   }
 
+  /** Never rejects: `answers` does not. */
   async #answer(question: Extract<UpMessage, { kind: "onDemand" | "challenge" }>): Promise<void> {
     const { answers } = this.#parts;
     const { id } = question;
+    // It counts them itself: one that does not is broken.
+    if (this.#questions >= MAX_QUESTIONS) return this.#channel?.close("it asks too much");
+    this.#questions++;
     if (question.kind === "onDemand") {
       const allowed = await answers.onDemand(question.name, question.client);
       this.#channel?.send({ kind: "allowed", id, allowed });
@@ -263,6 +274,7 @@ export class Member implements Guest {
       const answer = await answers.challenge(question.challenge);
       this.#channel?.send({ kind: "challenged", id, answer: answer ?? null });
     }
+    this.#questions--;
   }
 
   /** It has not come to serve, and will not. */
@@ -282,5 +294,7 @@ export class Member implements Guest {
 }
 
 const LOST_AFTER_MS = 500;
+/** That one worker may have open: twice what it allows itself, since answers and questions meet on the way. */
+const MAX_QUESTIONS = 2 * MAX_OPEN_QUESTIONS;
 /** A timer with more fires at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1;

@@ -7,6 +7,13 @@ import * as z from "zod/mini";
 
 import type { HandlerSpec } from "../snapshot/snapshot.ts";
 
+/** Of one message, up and down: a state with 100,000 sites, each before another server, goes down. */
+export const MAX_UP_BYTES = 1024 * 1024;
+export const MAX_DOWN_BYTES = 64 * 1024 * 1024;
+
+/** That a worker has open at a time; the oldest is given up for one more. */
+export const MAX_OPEN_QUESTIONS = 1_024;
+
 const count = z.int().check(z.minimum(0));
 const port = z.int().check(z.minimum(0), z.maximum(65535));
 const place = z.object({ hostname: z.string(), port });
@@ -102,7 +109,7 @@ export const upMessage = z.discriminatedUnion("kind", [
   z.object({
     kind: z.literal("log"),
     level: z.enum(["debug", "info", "warn", "error"]),
-    event: z.string(),
+    event: z.string().check(z.maxLength(64)),
     fields: z.record(z.string(), z.union([z.string(), z.number(), z.boolean()])),
   }),
   z.object({

@@ -8,7 +8,7 @@ import { limitEvents } from "../edge/limited-log.ts";
 import type { Log } from "../edge/log.ts";
 import type { Challenge, ControlAnswers } from "../edge/questions.ts";
 import type { Channel } from "./channel.ts";
-import type { DownMessage, UpMessage } from "./messages.ts";
+import { type DownMessage, MAX_OPEN_QUESTIONS, type UpMessage } from "./messages.ts";
 
 export interface UplinkParts {
   readonly channel: Channel<DownMessage, UpMessage>;
@@ -124,4 +124,3 @@ type CountersMessage = Extract<UpMessage, { kind: "counters" }>;
 
 const REPORT_EVERY_MS = 2_000;
 const SILENT_REPORTS = 15;
-const MAX_OPEN_QUESTIONS = 1_024;

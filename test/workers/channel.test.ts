@@ -20,6 +20,7 @@ beforeEach(async () => {
   ended = end.promise;
   channel = new Channel({
     socket: await accepted,
+    maxBytes: 1_000_000,
     parse(value) {
       if (typeof value !== "string") throw new TypeError("no text");
       return value;
@@ -71,6 +72,7 @@ test.for(
   [
     ["no JSON", frame("{")],
     ["another shape", frame("{}")],
+    ["a message that is too long", frame('"x"', 1_000_001)],
     ["4 GB to come", frame('"x"', 0xffffffff)],
     ["HTTP", Buffer.from("GET / HTTP/1.1\r\n\r\n")],
     ["zeroes", Buffer.alloc(64)],
@@ -81,6 +83,12 @@ test.for(
   expect(heard).toEqual(["before"]);
   channel.send("to nobody");
   expect(channel.isOpen).toBe(false);
+});
+
+test("What is said of garbage shows nothing of it: there may be keys in it", async () => {
+  raw.write(frame('{"key":"c2VjcmV0"'));
+  const why = await ended;
+  expect(why).toBe("no message: it is no JSON");
 });
 
 test("A message that never becomes whole is the end of nothing", async () => {

@@ -73,7 +73,10 @@ function open(limits: Partial<WorkerLimits> = {}): Pool {
     },
     state: state("first"),
     answers: {
-      onDemand: (name, client) => Promise.resolve(name === "a.example" && client === "::1"),
+      onDemand: (name, client) =>
+        name === "never.example"
+          ? new Promise(() => {})
+          : Promise.resolve(name === "a.example" && client === "::1"),
       challenge: (challenge) =>
         Promise.resolve([...Object.values(challenge), "answered"].join(" ")),
     },
@@ -165,6 +168,26 @@ test("A worker that says what is no message is replaced", async () => {
   await until(() => children[0]!.exitCode !== null);
 });
 
+test.for(["asks too much", "is long", "makes up names"])(
+  "A worker that %s is replaced",
+  async (how) => {
+    manners = [how];
+    await open().start(1);
+    pool.keep();
+    await until(() => seen("worker_started").length === 1);
+    expect(seen("worker_died")).toMatchObject([{ pid: children[0]!.pid }]);
+    expect(pool.serving).toEqual([children[1]!.pid]);
+  },
+);
+
+test("A worker that floods the log is heard, and so are the others", async () => {
+  manners = ["floods"];
+  await open().start(2);
+  await until(() => events.length > 20_000 && seen("told").length === 2);
+  expect(pool.serving).toHaveLength(2);
+  await pool.adopt(state("second"));
+});
+
 test("design 2: a new state is taken by all, or it is said by whom not, and they are replaced", async () => {
   manners = ["well", "refuses"];
   await open({ adoptTimeoutMs: 300 }).start(2);
@@ -241,6 +264,7 @@ test("So is one that is replaced, or that somebody else told to end", async () =
   manners = ["deaf", "lingers"];
   await open().start(2);
   pool.keep();
+  await until(() => seen("worker_started").length === 1);
   await pool.replaceAll();
   for (const child of children.slice(0, 2)) {
     await until(() => child.signalCode === "SIGKILL");

@@ -11,7 +11,12 @@ import { DEFAULT_CONFIG } from "../../src/config/config.ts";
 import { SILENT } from "../../src/edge/log.ts";
 import { type Running, start } from "../../src/start.ts";
 import { Channel } from "../../src/workers/channel.ts";
-import { type DownMessage, downMessage, type UpMessage } from "../../src/workers/messages.ts";
+import {
+  type DownMessage,
+  downMessage,
+  MAX_DOWN_BYTES,
+  type UpMessage,
+} from "../../src/workers/messages.ts";
 import { Uplink } from "../../src/workers/uplink.ts";
 import { curl } from "../support/program.ts";
 
@@ -75,6 +80,7 @@ describe("without a supervisor that answers", () => {
     await new Promise<void>((resolve) => void server.listen(0, "127.0.0.1", resolve));
     channel = new Channel({
       socket: connect((server.address() as { port: number }).port, "127.0.0.1"),
+      maxBytes: MAX_DOWN_BYTES,
       parse: (value) => downMessage.parse(value),
       onMessage: () => {},
       onClose: () => uplink.lost(),
@@ -102,13 +108,13 @@ describe("without a supervisor that answers", () => {
     const log = uplink.log({ debug: false, names: false });
     let events = 0;
     while (!channel.isCrowded && events < 50_000) {
-      log.event("warn", `event ${events++}`, { what: "x".repeat(10_000) });
+      log.event("warn", `event ${events++ % 100}`, { what: "x".repeat(10_000) });
       if (events % 50 === 0) await new Promise((resolve) => setImmediate(resolve));
     }
     expect(channel.isCrowded).toBe(true);
     expect(await uplink.onDemand("a.example", "::1")).toBe(false);
     for (let i = 0; i < 1_000; i++) {
-      log.event("warn", `late ${i}`, { what: "x".repeat(10_000) });
+      log.event("warn", `late ${i % 100}`, { what: "x".repeat(10_000) });
     }
     expect(channel.unsentBytes).toBeLessThan(2 * 1024 * 1024);
   });
