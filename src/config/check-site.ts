@@ -4,10 +4,9 @@
  */
 import { resolve } from "node:path";
 
-import type { UpstreamAddress } from "../snapshot/forward-spec.ts";
-import type { HandlerSpec, HostRules, RedirectSpec } from "../snapshot/snapshot.ts";
+import type { HandlerSpec, HostRules } from "../snapshot/snapshot.ts";
 import { NamedGroup } from "../tls/wire/code-points.ts";
-import { canonicalIp, qualifyName, spelledName } from "../x509/names.ts";
+import { qualifyName, spelledName } from "../x509/names.ts";
 import { type AutoHttps, automationOf, checkSkipped, readAutoHttps } from "./auto-https.ts";
 import type {
   AutomationOptions,
@@ -15,11 +14,11 @@ import type {
   ClientAuthOptions,
   SiteOptions,
 } from "./config.ts";
-import { DEFAULT_GROUPS, DEFAULT_SITE } from "./config.ts";
+import { checkHandler } from "./check-handler.ts";
+import { DEFAULT_GROUPS } from "./config.ts";
 import { type ConfigPath, pathText, type Report } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
-import type { SiteTable } from "./schema.ts";
-import { parseDuration, parseUpstream } from "./upstream.ts";
+import { listOf, type SiteTable } from "./schema.ts";
 
 /** What stands around a site. */
 export interface Surroundings {
@@ -104,133 +103,6 @@ function hostRules(
   return Object.keys(rules).length === 0 ? undefined : rules;
 }
 
-/** Of these a site has one, or none. */
-const HANDLERS = ["respond", "redirect", "forward", "passthrough"] as const;
-/** What has no meaning for a connection that is not ours to decrypt. */
-const NOT_FOR_PASSTHROUGH = [
-  "certificate",
-  "key",
-  "client_auth",
-  "alpn",
-  "groups",
-  "require_ech",
-  "group",
-] as const;
-
-function checkHandler(table: SiteTable, at: ConfigPath, report: Report): HandlerSpec {
-  const [kind, ...others] = HANDLERS.filter((key) => table[key] !== undefined);
-  for (const other of others) {
-    report([...at, other], `beside ${kind}, accepted: one of ${HANDLERS.join(", ")}`);
-  }
-  if (kind === "forward" || kind === "passthrough") return checkForward(kind, table, at, report);
-  for (const key of ["proxy_protocol", "health_check"] as const) {
-    if (table[key] !== undefined) {
-      report(
-        [...at, key],
-        "there is nothing to connect to, accepted: beside forward or passthrough",
-      );
-    }
-  }
-  if (kind === "redirect") return checkRedirect(table, at, report);
-  return table.respond === undefined
-    ? DEFAULT_SITE.handler
-    : { kind: "respond", text: table.respond };
-}
-
-function checkRedirect(
-  { redirect = "", names }: SiteTable,
-  at: ConfigPath,
-  report: Report,
-): RedirectSpec {
-  const url = URL.canParse(redirect) ? new URL(redirect) : undefined;
-  const isHttp = url?.protocol === "https:" || url?.protocol === "http:";
-  if (url === undefined || !isHttp || url.username + url.password + url.hash !== "") {
-    const hint = /^[\w.-]+(?::\d|[/?]|$)/.test(redirect) && !redirect.includes("://")
-      ? `; did you mean ${JSON.stringify(`https://${redirect}`)}?`
-      : "";
-    report(
-      [...at, "redirect"],
-      `found ${
-        JSON.stringify(redirect)
-      }, accepted: a URL with https:// or http://, without user, ` +
-        `password and fragment${hint}`,
-    );
-    return { kind: "redirect", to: "" };
-  }
-  const endsInHost = /^https?:\/\/[^/?]*$/i.test(redirect);
-  const host = spelledName(url.host);
-  if (
-    endsInHost && url.protocol === "https:" && names.some((name) => spelledName(name) === host)
-  ) {
-    report([...at, "redirect"], `${JSON.stringify(redirect)} is the site itself`);
-  }
-  return { kind: "redirect", to: endsInHost ? url.origin : url.href };
-}
-
-function checkForward(
-  kind: "forward" | "passthrough",
-  table: SiteTable,
-  at: ConfigPath,
-  report: Report,
-): HandlerSpec {
-  const value = table[kind]!;
-  const upstreams: UpstreamAddress[] = [];
-  for (const [i, text] of list(value).entries()) {
-    const path = typeof value === "string" ? [...at, kind] : [...at, kind, i];
-    const upstream = parseUpstream(text);
-    if ("refused" in upstream) report(path, upstream.refused);
-    else if (list(value).indexOf(text) !== i) {
-      report(path, `${JSON.stringify(text)} stands twice in the list`);
-    } else upstreams.push(upstream);
-  }
-  if (list(value).length === 0) {
-    report([...at, kind], "found an empty list, accepted: at least one server");
-  }
-  const checkEveryMs = checkDuration(table.health_check, [...at, "health_check"], report);
-  if (kind === "passthrough") checkPassthrough(table, at, report);
-  return {
-    kind,
-    upstreams,
-    proxyProtocol: table.proxy_protocol ?? 0,
-    ...(checkEveryMs !== undefined && { checkEveryMs }),
-  };
-}
-
-function checkPassthrough(table: SiteTable, at: ConfigPath, report: Report): void {
-  for (const key of NOT_FOR_PASSTHROUGH) {
-    if (table[key] !== undefined) {
-      report([...at, key], "has no use beside passthrough: the server behind it does the TLS");
-    }
-  }
-  for (const [i, text] of table.names.entries()) {
-    if (canonicalIp(text) === undefined) continue;
-    report(
-      [...at, "names", i],
-      `found ${
-        JSON.stringify(text)
-      }, accepted beside passthrough: a host name. No hello names an IP address`,
-    );
-  }
-}
-
-function checkDuration(
-  text: string | undefined,
-  at: ConfigPath,
-  report: Report,
-): number | undefined {
-  if (text === undefined) return undefined;
-  const ms = parseDuration(text);
-  if (ms === undefined) {
-    report(
-      at,
-      `found ${
-        JSON.stringify(text)
-      }, accepted: a time from 100ms to 24h, as in "10s", "500ms" or "1m"`,
-    );
-  }
-  return ms;
-}
-
 /** @param owners where each name seen so far stands */
 function checkNames(
   names: readonly string[],
@@ -263,8 +135,8 @@ function checkCertificates(
   folder: string,
   report: Report,
 ): CertificateFiles[] {
-  const certificates = list(table.certificate);
-  const keys = list(table.key);
+  const certificates = listOf(table.certificate);
+  const keys = listOf(table.key);
   if (certificates.length === 0 && keys.length > 0) {
     report([...at, "key"], "a key without a certificate; accepted: both, or neither");
   } else if (keys.length === 0 && certificates.length > 0) {
@@ -308,7 +180,7 @@ function checkClientAuth(
   report: Report,
 ): ClientAuthOptions | undefined {
   if (table === undefined) return undefined;
-  const ca = list(table.ca).map((path) => resolve(folder, path));
+  const ca = listOf(table.ca).map((path) => resolve(folder, path));
   // policy §7.1: the default is the strictest that the pool allows.
   const mode = table.mode ?? (ca.length > 0 ? "require_and_verify" : "require");
   if (ca.length === 0 && (mode === "verify_if_given" || mode === "require_and_verify")) {
@@ -383,9 +255,4 @@ function checkGroups(
 
 function unknownWord(word: string, known: readonly string[]): string {
   return `found ${JSON.stringify(word)}, accepted: ${known.join(", ")}${didYouMean(word, known)}`;
-}
-
-function list(value: string | readonly string[] | undefined): readonly string[] {
-  if (value === undefined) return [];
-  return typeof value === "string" ? [value] : value;
 }

@@ -23,6 +23,12 @@ const port = () => {
 const upstreams = () =>
   z.optional(textOrList('"host:port" as in "127.0.0.1:3000", or "unix:/path"'));
 
+/** What `textOrList` lets through, as a list. */
+export function listOf(value: string | readonly string[] | undefined): readonly string[] {
+  if (value === undefined) return [];
+  return typeof value === "string" ? [value] : value;
+}
+
 /** What an editor shows beside a key. */
 function about<T extends z.ZodMiniType>(description: string, schema: T): T {
   z.globalRegistry.add(schema, { description });
