@@ -122,7 +122,7 @@ class NativeAead implements Aead {
     at: number,
   ): number {
     const cipher = this.begin(nonce, aad);
-    if (plaintext.length > 0) out.set(cipher.update(plaintext), at);
+    if (plaintext.length > 0) move(cipher.update(plaintext), out, at);
     cipher.final();
     const end = at + plaintext.length;
     out.set(cipher.getAuthTag(), end);
@@ -145,6 +145,7 @@ class NativeAead implements Aead {
     } catch {
       return undefined;
     }
+    if (GIVES_BACK && end >= LONG_TEXT) giveBackNext(plaintext);
     return plaintext;
   }
 
@@ -171,16 +172,41 @@ class BunAead extends NativeAead {
     at: number,
   ): number {
     const cipher = this.begin(nonce, aad);
-    out.set(cipher.update(content), at);
-    out.set(cipher.update(rest), at + content.length);
+    const restAt = at + content.length;
+    move(cipher.update(content), out, at);
+    if (rest.length === 1) out[restAt] = cipher.update(rest)[0]!; // a content type and no padding
+    else move(cipher.update(rest), out, restAt);
     cipher.final();
-    const end = at + content.length + rest.length;
+    const end = restAt + rest.length;
     out.set(cipher.getAuthTag(), end);
     return end + TAG_LENGTH;
   }
 }
 
 const AesGcm = process.versions["bun"] === undefined ? NativeAead : BunAead;
+
+/** Copies `result`, which nobody else has, to `out` at `at`. */
+function move(result: Uint8Array, out: Uint8Array, at: number): void {
+  out.set(result, at);
+  if (GIVES_BACK && result.length >= LONG_TEXT) giveBackNext(result);
+}
+
+/**
+ * On Bun each result is memory of its own, whose size its collector notices late. Given back by hand it is soon used
+ * again, while it is still in the processor's cache, and few collections are needed.
+ *
+ * The last one is kept until there is another: an allocator that has everything back returns it to the system.
+ */
+function giveBackNext(result: Uint8Array): void {
+  if (result.length !== result.buffer.byteLength) return;
+  (last?.buffer as ArrayBuffer | undefined)?.transfer(0); // which leaves it empty
+  last = result;
+}
+
+const GIVES_BACK = process.versions["bun"] !== undefined;
+let last: Uint8Array | undefined;
+/** Shorter ones live among the collector's objects, and asking for their buffer would move them out. */
+const LONG_TEXT = 4096;
 
 /** The first `end` bytes: a copy where they are few (plain.ts says why), else a view. */
 function part(bytes: Uint8Array, end: number): Uint8Array {

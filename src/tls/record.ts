@@ -151,11 +151,12 @@ export class RecordWriter {
     const innerEnd = body + size + 1;
     writeHeader(bytes, at, ContentType.application_data, size + 1 + TAG_LENGTH);
     writeHeader(header, 0, ContentType.application_data, size + 1 + TAG_LENGTH);
-    bytes[typeAt] = type;
+    bytes[typeAt] = typeAlone[0] = type;
     bytes.fill(0, typeAt + 1, innerEnd); // the flight's memory is used again and again
     const part = content.subarray(start, end);
     if (part.length >= LONG_CONTENT && aead.sealJoined !== undefined) {
-      aead.sealJoined(nonce, header, part, bytes.subarray(typeAt, innerEnd), bytes, body);
+      const rest = innerEnd === typeAt + 1 ? typeAlone : bytes.subarray(typeAt, innerEnd);
+      aead.sealJoined(nonce, header, part, rest, bytes, body);
     } else {
       bytes.set(part, body);
       aead.seal(nonce, header, bytes.subarray(body, innerEnd), bytes, body);
@@ -216,6 +217,8 @@ export function ivWord(iv: Uint8Array, at: number): number {
 const nonce = new Uint8Array(12);
 /** The header again, as additional data: a view of the flight would be made anew for each record. */
 const header = new Uint8Array(RECORD_HEADER_LENGTH);
+/** What follows the content of a record without padding. */
+const typeAlone = new Uint8Array(1);
 /** From here on a copy of the content costs more than handing it over apart from what follows it. */
 const LONG_CONTENT = 4096;
 const INITIAL_FLIGHT = 16384;

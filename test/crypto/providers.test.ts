@@ -170,6 +170,28 @@ describe.each(PROVIDERS)("$name", ({ crypto }) => {
     }
   });
 
+  test("tls13 6: long texts, sealed and opened by turns, are each whole until the next call", () => {
+    const aead = crypto.aead("aes-128-gcm", crypto.random(16));
+    const nonce = crypto.random(12);
+    const header = crypto.random(5);
+    const texts = [16_385, 4096, 16_385, 4095, 9000, 16_384].map((n) => crypto.random(n));
+    const sealed = texts.map((text, i) => {
+      const out = new Uint8Array(text.length + 16);
+      expect(aead.seal(nonce, header, text, out, 0)).toBe(out.length);
+      if (aead.sealJoined !== undefined) {
+        const joined = new Uint8Array(out.length);
+        const cut = i % 2 === 0 ? text.length - 1 : 3000;
+        aead.sealJoined(nonce, header, text.subarray(0, cut), text.subarray(cut), joined, 0);
+        expect(joined).toEqual(out);
+      }
+      return out;
+    });
+    for (const [i, text] of texts.entries()) {
+      expect(aead.open(nonce, header, sealed[i]!)).toEqual(text);
+      expect(aead.open(nonce, header, sealed[i]!.fill(0, 20, 30))).toBeUndefined();
+    }
+  });
+
   test("results are plain Uint8Arrays: slice copies", () => {
     const aead = crypto.aead("aes-128-gcm", new Uint8Array(16));
     const sealed = new Uint8Array(17);
