@@ -70,12 +70,15 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
   // What the socket says (SocketEvents)
 
   data(bytes: Uint8Array): void {
+    // What a record or a handler keeps is a copy; a handshake that waits may look at these very bytes.
+    const isOnlyRead = this.#phase >= Phase.Fresh;
     try {
       if (this.#phase < Phase.Lingering) this.#receive(bytes);
       else if (this.#phase === Phase.Lingering) this.#discard(bytes.length);
     } catch (error) {
       this.#fault(error);
     }
+    if (isOnlyRead) this.socket.giveBack?.(bytes);
   }
 
   drain(): void {

@@ -190,8 +190,16 @@ class BunSocket extends BunEndpoints implements Socket {
     if (start === end) return 0;
     const taken = this.handle.write(bytes, start, end - start);
     if (taken <= 0) return 0;
-    moved(taken);
+    littered(taken / SEALED_PER_GARBAGE);
     return taken;
+  }
+  giveBack(bytes: Uint8Array): void {
+    const buffer = bytes.buffer as ArrayBuffer;
+    if (bytes.length < LONG_CHUNK || bytes.length !== buffer.byteLength) return;
+    littered(-bytes.length);
+    // One is kept: an allocator that has everything back returns it to the system.
+    (lastChunk?.buffer as ArrayBuffer | undefined)?.transfer(0);
+    lastChunk = bytes;
   }
   pause(): void {
     this.handle.pause();
@@ -211,23 +219,28 @@ class BunSocket extends BunEndpoints implements Socket {
 }
 
 /**
- * Ciphers and sockets hand out fresh buffers, whose size Bun's collector notices late: it is told to look every so many
+ * Sockets and ciphers hand out fresh memory, whose size Bun's collector notices late: it is told to look every so many
  * bytes, for young garbage only. More often costs more than it saves; less often is memory that no cache holds.
  */
-const NUDGE_BYTES = 16 * 1024 * 1024;
-let sinceNudge = 0;
+const GARBAGE_PER_NUDGE = 16 * 1024 * 1024;
+/** Of what is sealed or opened about so much is left behind, as objects. */
+const SEALED_PER_GARBAGE = 8;
+/** Shorter chunks may live among the collector's objects, and asking for their buffer would move them out. */
+const LONG_CHUNK = 4096;
+let garbage = 0;
+let lastChunk: Uint8Array | undefined;
 
-function moved(bytes: number): void {
-  sinceNudge += bytes;
-  if (sinceNudge < NUDGE_BYTES) return;
-  sinceNudge = 0;
+function littered(bytes: number): void {
+  garbage += bytes;
+  if (garbage < GARBAGE_PER_NUDGE) return;
+  garbage = 0;
   bun!.gc(false);
 }
 
 const HANDLERS = {
   binaryType: "uint8array",
   data(handle: BunHandle<BunSocket>, bytes: Uint8Array) {
-    moved(bytes.length);
+    littered(bytes.length + bytes.length / SEALED_PER_GARBAGE);
     handle.data.events?.data(bytes);
   },
   drain(handle: BunHandle<BunSocket>) {

@@ -83,6 +83,12 @@ export interface Socket {
    */
   write(bytes: Uint8Array, start: number, end: number): number;
 
+  /**
+   * Absent, or worth a call where much comes: nobody needs `bytes`, all that one `data` brought, any more, nor any view
+   * of them. They are empty afterwards.
+   */
+  giveBack?(bytes: Uint8Array): void;
+
   /** Stops and resumes `data`. */
   pause(): void;
   resume(): void;

@@ -117,8 +117,8 @@ export class RecordReader {
   }
 
   /**
-   * Hands the content of each record in `bytes` to the sink, in order; the sink may change keys. `bytes` are the
-   * reader's to keep. What comes while the sink has said stop is kept too.
+   * Hands the content of each record in `bytes` to the sink, in order; the sink may change keys. What is not
+   * read yet at the end is copied: a record that is not whole, and what comes while the sink has said stop.
    *
    * @throws {TlsError} "not a TLS record" (the first bytes are no TLS), "unexpected record", "record overflow",
    *   "bad record MAC", "missing content type", "empty fragment", "bad alert record", "bad change_cipher_spec",

@@ -173,6 +173,7 @@ export class AppConnection implements HandlerConnection {
     this.#moved = true;
     this.#answered = endsResponse(bytes);
     if (!this.#stream.write(bytes, 0, bytes.length)) this.#server?.pause();
+    this.#server?.giveBack?.(bytes);
     if (this.#endsAfterAnswer && this.#answered) this.#finish();
   }
 

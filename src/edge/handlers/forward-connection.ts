@@ -26,8 +26,9 @@ export class ForwardConnection implements HandlerConnection {
   #side: UpstreamSide | undefined;
   /** For the upstream, and not taken yet. */
   #toUpstream: OutputQueue | undefined;
-  /** From the upstream, and not sealed yet. */
+  /** From the upstream, and not sealed yet, from `#sealedTo` on. */
   #toClient: Uint8Array | undefined;
+  #sealedTo = 0;
   #clientPaused = false;
   #clientEnded = false;
   #upstreamEnded = false;
@@ -70,7 +71,7 @@ export class ForwardConnection implements HandlerConnection {
   drain(): void {
     const bytes = this.#toClient;
     this.#toClient = undefined;
-    if (bytes !== undefined) this.#seal(bytes);
+    if (bytes !== undefined) this.#seal(bytes, this.#sealedTo);
     if (this.#gone || this.#toClient !== undefined) return;
     if (this.#upstreamEnded) this.#endClient();
     else this.#side?.socket?.resume();
@@ -98,12 +99,14 @@ export class ForwardConnection implements HandlerConnection {
       this.#answered = this.#committed = true;
       this.#handler.upstreams.worked(this.#side!.upstream);
     }
-    if (this.#toClient === undefined) return this.#seal(bytes);
+    if (this.#toClient === undefined) return this.#seal(bytes, 0);
     // It was already being read when it was paused.
-    const all = new Uint8Array(this.#toClient.length + bytes.length);
-    all.set(this.#toClient);
-    all.set(bytes, this.#toClient.length);
+    const before = this.#toClient.subarray(this.#sealedTo);
+    const all = new Uint8Array(before.length + bytes.length);
+    all.set(before);
+    all.set(bytes, before.length);
     this.#toClient = all;
+    this.#sealedTo = 0;
   }
 
   /** There is room for more, or there is a connection at last. */
@@ -215,17 +218,22 @@ export class ForwardConnection implements HandlerConnection {
   }
 
   /** Seals as much as the client has room for; the rest waits, and the upstream with it. */
-  #seal(bytes: Uint8Array): void {
+  #seal(bytes: Uint8Array, start: number): void {
     let more = true;
-    let at = 0;
+    let at = start;
     while (at < bytes.length && more) {
       const pieceEnd = Math.min(at + PIECE_BYTES, bytes.length);
       more = this.#stream.write(bytes, at, pieceEnd);
       at = pieceEnd;
     }
-    if (more || this.#gone) return;
-    if (at < bytes.length) this.#toClient = bytes.subarray(at);
-    this.#side?.socket?.pause();
+    const socket = this.#side?.socket;
+    if (at === bytes.length) {
+      socket?.giveBack?.(bytes);
+    } else if (!this.#gone) {
+      this.#toClient = bytes;
+      this.#sealedTo = at;
+    }
+    if (!more && !this.#gone) socket?.pause();
   }
 
   #endClient(): void {
