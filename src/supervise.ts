@@ -65,7 +65,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
   privileges?.makeFolder(dataFolder);
   const instances = instancesFolder(dataFolder);
   await StateFiles.sweep(instances);
-  const files = new StateFiles(dataFolder, join(instances, `${process.pid}.states`), crypto);
+  const files = new StateFiles(dataFolder, StateFiles.folderIn(instances), crypto);
   const { control, warnings } = await openControl(options, crypto, files);
   let current = config;
   const stateOf = async (): Promise<WorkerState> => {
@@ -140,7 +140,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       if (isStopping) return;
       const state = await stateOf();
       await pool.adopt(state);
-      await files.forgetBefore(state.snapshot);
+      await files.keepOnly(new Set([state.snapshot, ...pool.snapshots]));
     });
     pushing = pushed.catch(() => {});
     return pushed;

@@ -8,6 +8,7 @@ import { copyFile, link, mkdir, readdir, rename, rm } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import process from "node:process";
 
+import { answers } from "./instance-lock.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { explainFileError } from "./storage/files.ts";
 import type { Crypto } from "../crypto/crypto.ts";
@@ -28,11 +29,26 @@ export class StateFiles extends SnapshotFile {
     this.#crypto = crypto;
   }
 
-  /** Removes what processes left behind that have ended. */
+  /** A folder in `instances` that no other process has, of this container or another. */
+  static folderIn(instances: string): string {
+    return join(instances, `${process.pid}-${randomBytes(3).toString("hex")}.states`);
+  }
+
+  /**
+   * Removes what supervisors left behind that have ended: whose process id nobody has, or this process itself, and
+   * whose gate nobody opens. In another container one may have the same id, or one that nobody has here.
+   */
   static async sweep(instances: string): Promise<void> {
-    for (const name of await readdir(instances).catch((): string[] => [])) {
-      const pid = /^(\d+)(?:\.states|-\w+\.gate)$/.exec(name)?.[1];
-      if (pid === undefined || (Number(pid) !== process.pid && isThere(Number(pid)))) continue;
+    const names = await readdir(instances).catch((): string[] => []);
+    const open = new Set<string>();
+    for (const name of names) {
+      const pid = /^(\d+)-\w+\.gate$/.exec(name)?.[1];
+      if (pid !== undefined && await answers(join(instances, name))) open.add(pid);
+    }
+    for (const name of names) {
+      const pid = /^(\d+)-\w+\.(?:states|gate)$/.exec(name)?.[1];
+      if (pid === undefined || open.has(pid)) continue;
+      if (Number(pid) !== process.pid && isThere(Number(pid))) continue;
       await rm(join(instances, name), { recursive: true, force: true }).catch(() => {});
     }
   }
@@ -68,11 +84,12 @@ export class StateFiles extends SnapshotFile {
     }
   }
 
-  /** All have it: those before are not needed any more. */
-  async forgetBefore(path: string): Promise<void> {
+  /** Others than these, and than what is newer, are not needed any more. */
+  async keepOnly(paths: ReadonlySet<string>): Promise<void> {
+    const kept = new Set([...paths].map((path) => dirname(path)));
     for (const name of await readdir(this.#folder).catch((): string[] => [])) {
       const folder = join(this.#folder, name);
-      if (Number(name) >= this.#count || path.startsWith(`${folder}/`)) continue;
+      if (Number(name) >= this.#count || kept.has(folder)) continue;
       await rm(folder, { recursive: true, force: true }).catch(() => {});
     }
   }

@@ -92,6 +92,11 @@ export class Pool {
     return this.#slots.flatMap(({ member }) => member?.isServing === true ? [member.pid] : []);
   }
 
+  /** Paths of the snapshots that they serve by, or are to read: one that starts may be behind the others. */
+  get snapshots(): readonly string[] {
+    return [...this.#living].filter(({ isTold }) => !isTold).map(({ state }) => state.snapshot);
+  }
+
   get counters(): CounterValues {
     const all = [...this.#living].map(({ counters }) => counters);
     return sumCounters([this.#past, ...all]) as CounterValues;

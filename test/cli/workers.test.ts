@@ -347,7 +347,9 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
       encoding: "utf8",
     })
       .filter((name) => name.endsWith(".states"));
-    expect(states.map((name) => /(\d+)\.states/.exec(name)?.[1])).toEqual([`${second.ready.pid}`]);
+    expect(states.map((name) => /(\d+)-\w+\.states$/.exec(name)?.[1])).toEqual([
+      `${second.ready.pid}`,
+    ]);
   });
 
   test("design 12: a second signal ends supervisor and workers at once", async () => {

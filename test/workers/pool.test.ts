@@ -200,6 +200,18 @@ test("design 2: a new state is taken by all, or it is said by whom not, and they
   expect(pool.serving).toHaveLength(2);
 });
 
+test("What one that starts is yet to read is not taken for forgotten", async () => {
+  await open({ startTimeoutMs: 2_000 }).start(2);
+  pool.keep();
+  manners = ["hangs"];
+  process.kill(pool.serving[0]!, "SIGKILL");
+  await until(() => children.length === 3);
+  await pool.adopt(state("second"));
+  expect(new Set(pool.snapshots)).toEqual(new Set(["first", "second"]));
+  await until(() => seen("worker_started").length === 1);
+  expect(new Set(pool.snapshots)).toEqual(new Set(["second"]));
+});
+
 test("One that does not answer to a new state does not hold it up for ever", async () => {
   manners = ["ignores"];
   await open({ adoptTimeoutMs: 200 }).start(1);
