@@ -22,18 +22,12 @@ import { X509Error } from "../../x509/error.ts";
 import { qualifyName } from "../../x509/names.ts";
 import { encodePem } from "../../x509/pem.ts";
 import type { Storage } from "../storage/storage.ts";
-import {
-  type Authorities,
-  type Authority,
-  AuthorityStore,
-  isIssuedBy,
-  storageKeyOf,
-} from "./authorities.ts";
+import { type Authority, AuthorityStore, isIssuedBy, storageKeyOf } from "./authorities.ts";
+import { isCurrent, type Issuer, Issuers, LEAF_SECONDS, validityFrom } from "./issuers.ts";
 import { LeafRecords } from "./leaf-records.ts";
-import { type CertificateWithKey, makeCertificate } from "./make.ts";
-import { LeafMaker } from "./make-leaf.ts";
 import { isValidAt, LOOK_EVERY_MS, needsRenewal, renewalTimeMs, type Validity } from "./renewal.ts";
 
+export { currentRoot } from "./issuers.ts";
 export { needsRenewal } from "./renewal.ts";
 
 export interface LocalCaOptions {
@@ -85,30 +79,20 @@ export async function readLocalRoots(storage: Storage): Promise<LocalRoot[]> {
   return roots.map(localRoot);
 }
 
-/** The one that issues at a time: the newest that is valid then. */
-export function currentRoot<R extends { readonly certificate: Certificate }>(
-  roots: readonly R[],
-  nowMs: number,
-): R | undefined {
-  return roots.findLast(({ certificate }) => isValidAt(certificate, nowMs));
-}
-
 export class LocalCa {
-  readonly #storage: Storage;
   readonly #store: AuthorityStore;
+  readonly #issuers: Issuers;
   readonly #leaves: LeafRecords;
   readonly #now: () => number;
-  readonly #name: string;
   #issuer: Issuer | undefined;
   /** Of root and intermediate one at a time: two at once would make two of everything. */
   #queue: Promise<unknown> = Promise.resolve();
 
-  constructor(options: LocalCaOptions) {
-    this.#storage = options.storage;
-    this.#store = new AuthorityStore(options.storage);
-    this.#leaves = new LeafRecords(options.storage);
-    this.#now = options.now;
-    this.#name = options.name ?? "sotto Local Authority";
+  constructor({ storage, now, name = "sotto Local Authority" }: LocalCaOptions) {
+    const store = this.#store = new AuthorityStore(storage);
+    this.#issuers = new Issuers({ store, place: storage.description, now, name });
+    this.#leaves = new LeafRecords(storage);
+    this.#now = now;
   }
 
   /** For clients: `curl --cacert`, trust stores. The one that issues now. */
@@ -159,7 +143,7 @@ export class LocalCa {
   renew(): Promise<boolean> {
     return this.#inTurn(async () => {
       const before = this.#issuer;
-      const { root, crossesPem, intermediate } = this.#issuer = await this.#findIssuer();
+      const { root, crossesPem, intermediate } = this.#issuer = await this.#issuers.find();
       return before === undefined || before.crossesPem !== crossesPem ||
         !sameBytes(before.root.certificate.der, root.certificate.der) ||
         !sameBytes(before.intermediate.certificate.der, intermediate.certificate.der);
@@ -214,146 +198,14 @@ export class LocalCa {
 
   async #issue(issuer: Issuer, names: readonly string[]): Promise<IssuedCertificate> {
     const { intermediate, leaves } = issuer;
-    const validity = this.#validity(LEAF_SECONDS, intermediate.certificate);
+    const validity = validityFrom(this.#now(), LEAF_SECONDS, intermediate.certificate);
     const { certificate, keyPem } = await leaves.make(names, validity);
     return { certificatePem: chainPem(issuer, certificate, intermediate.certificate), keyPem };
   }
 
   async #currentIssuer(): Promise<Issuer> {
-    if (!isCurrent(this.#issuer, this.#now())) this.#issuer = await this.#findIssuer();
+    if (!isCurrent(this.#issuer, this.#now())) this.#issuer = await this.#issuers.find();
     return this.#issuer!;
-  }
-
-  /** From storage, else made. */
-  async #findIssuer(): Promise<Issuer> {
-    const nowMs = this.#now();
-    const stored = await this.#store.load();
-    const root = await this.#findRoot(stored.roots, nowMs);
-    const roots = stored.roots.some(({ generation }) => generation === root.generation)
-      ? stored.roots
-      : [...stored.roots, root];
-    const intermediate = await this.#findIntermediate(stored, root, nowMs);
-    const crosses = await this.#crosses(roots, root, nowMs);
-    return {
-      root,
-      intermediate,
-      leaves: new LeafMaker(intermediate),
-      crossesPem: crosses.map((cross) => encodePem("CERTIFICATE", cross.der)).join(""),
-      ...constantAround(nowMs, [...roots, { certificate: intermediate.certificate }]),
-    };
-  }
-
-  /** The newest that is valid, unless it is due. */
-  async #findRoot(roots: readonly Authority[], nowMs: number): Promise<Authority> {
-    const current = currentRoot(roots, nowMs);
-    if (current !== undefined) {
-      // Without its key no successor could be introduced to those who trust it.
-      const isDue = needsRenewal(current.certificate, nowMs);
-      if (!isDue || await this.#store.key(current) === undefined) return current;
-    }
-    const made = await this.#store.create("root", roots, (keyPem, spki) =>
-      makeCertificate({
-        kind: "root",
-        subject: this.#rootSubject(current),
-        spki,
-        issuer: { certificate: undefined, keyPem },
-        ...this.#validity(ROOT_SECONDS),
-      }));
-    // Another process's, with another clock?
-    return isValidAt(made.certificate, nowMs) ? made : this.#findRoot([...roots, made], nowMs);
-  }
-
-  /**
-   * Under a root that limits what may be below it (Caddy's, which sotto can take over) only a self-issued certificate
-   * is not counted: one of the same name (RFC 5280 §6.1.4 (l)).
-   */
-  #rootSubject(predecessor: Authority | undefined): string | Uint8Array {
-    const year = new Date(this.#now()).getUTCFullYear();
-    return predecessor?.certificate.pathLength === undefined
-      ? `${this.#name} - ${year} ECC Root`
-      : predecessor.certificate.subject;
-  }
-
-  async #findIntermediate(
-    { intermediates }: Authorities,
-    root: Authority,
-    nowMs: number,
-  ): Promise<CertificateWithKey> {
-    for (const stored of intermediates.toReversed()) {
-      const { certificate } = stored;
-      if (needsRenewal(certificate, nowMs) || !isIssuedBy(certificate, root.certificate)) continue;
-      const keyPem = await this.#store.key(stored);
-      if (keyPem !== undefined) return { certificate, keyPem };
-    }
-    const rootKeyPem = await this.#store.key(root);
-    if (rootKeyPem === undefined) {
-      const where = storageKeyOf(root).replace(/\.crt$/, ".key");
-      throw new X509Error(
-        `Cannot renew the local CA's intermediate: ${where} in ${this.#storage.description} is missing or not the ` +
-          "key of the certificate beside it. Restore it, " +
-          "or delete the folder: a new CA is made then, which clients must be told to trust",
-      );
-    }
-    const made = await this.#store.create(
-      "intermediate",
-      intermediates,
-      (_keyPem, spki) =>
-        makeCertificate({
-          kind: "intermediate",
-          subject: `${this.#name} - ECC Intermediate`,
-          spki,
-          issuer: { certificate: root.certificate, keyPem: rootKeyPem },
-          ...this.#validity(INTERMEDIATE_SECONDS, root.certificate),
-        }),
-    );
-    const keyPem = await this.#store.key(made);
-    return keyPem !== undefined && isValidAt(made.certificate, nowMs) &&
-        isIssuedBy(made.certificate, root.certificate)
-      ? { certificate: made.certificate, keyPem }
-      : this.#findIntermediate({ roots: [], intermediates: [...intermediates, made] }, root, nowMs);
-  }
-
-  /**
-   * From the one that issues down to the first one, each certified by the one before it. Also by one that is to begin
-   * while a leaf of now is valid: where our clock was set back, the clients' clocks were not.
-   */
-  async #crosses(
-    roots: readonly Authority[],
-    issuing: Authority,
-    nowMs: number,
-  ): Promise<Certificate[]> {
-    const older = roots.filter(({ generation, certificate }) =>
-      generation < issuing.generation && nowMs < certificate.notAfterMs &&
-      nowMs >= beginsToMatterMs(certificate)
-    ).toReversed();
-    const crosses: Certificate[] = [];
-    let above = issuing;
-    for (const root of older) {
-      const keyPem = await this.#store.key(root);
-      const cross = await this.#store.cross(
-        above,
-        root,
-        keyPem === undefined ? undefined : makeCross.bind(undefined, above.certificate, {
-          certificate: root.certificate,
-          keyPem,
-        }),
-      );
-      if (cross === undefined) break;
-      crosses.push(cross);
-      above = root;
-    }
-    return crosses;
-  }
-
-  /** From a minute ago, for clients whose clocks are behind; never past the issuer's end or before its beginning. */
-  #validity(lifeSeconds: number, issuer?: Certificate): Validity {
-    const nowMs = Math.floor(this.#now() / 1000) * 1000;
-    const start = nowMs - 60_000;
-    const end = nowMs + lifeSeconds * 1000;
-    return {
-      notBeforeMs: Math.max(start, issuer?.notBeforeMs ?? start),
-      notAfterMs: Math.min(end, issuer?.notAfterMs ?? end),
-    };
   }
 
   #inTurn<T>(work: () => Promise<T>): Promise<T> {
@@ -361,58 +213,6 @@ export class LocalCa {
     this.#queue = result.catch(() => {});
     return result;
   }
-}
-
-/** Another root's key and name, certified by `issuer` for as long as both are valid. */
-function makeCross(root: Certificate, issuer: CertificateWithKey): Promise<Certificate> {
-  return makeCertificate({
-    kind: "root",
-    subject: root.subject,
-    spki: root.spki,
-    ...(root.subjectKeyId && { subjectKeyId: root.subjectKeyId }),
-    issuer,
-    notBeforeMs: Math.max(root.notBeforeMs, issuer.certificate.notBeforeMs),
-    notAfterMs: Math.min(root.notAfterMs, issuer.certificate.notAfterMs),
-  });
-}
-
-/** What leaves are issued with. */
-interface Issuer {
-  readonly root: Authority;
-  readonly intermediate: CertificateWithKey;
-  readonly leaves: LeafMaker;
-  /** Cross certificates, in the order of the chain. */
-  readonly crossesPem: string;
-  /** Between these two times, both included, nothing would be chosen otherwise. */
-  readonly sinceMs: number;
-  readonly untilMs: number;
-}
-
-function isCurrent(issuer: Issuer | undefined, nowMs: number): issuer is Issuer {
-  return issuer !== undefined && issuer.sinceMs <= nowMs && nowMs <= issuer.untilMs;
-}
-
-/** A client whose clock is right may have use for it, however wrong ours is, as long as our leaves are valid there. */
-function beginsToMatterMs({ notBeforeMs }: Validity): number {
-  return notBeforeMs - LEAF_SECONDS * 1000;
-}
-
-/** Validity and renewal change at certain times: the stretch between two of them that `nowMs` lies in. */
-function constantAround(
-  nowMs: number,
-  authorities: readonly { readonly certificate: Certificate }[],
-): Pick<Issuer, "sinceMs" | "untilMs"> {
-  let [sinceMs, untilMs] = [-Infinity, Infinity];
-  for (const { certificate } of authorities) {
-    // the first moment of the new state
-    const { notBeforeMs, notAfterMs } = certificate;
-    const times = [beginsToMatterMs(certificate), notBeforeMs, renewalTimeMs(certificate) + 1];
-    for (const change of [...times, notAfterMs]) {
-      if (change <= nowMs) sinceMs = Math.max(sinceMs, change);
-      else untilMs = Math.min(untilMs, change - 1);
-    }
-  }
-  return { sinceMs, untilMs };
 }
 
 function chainPem(issuer: Issuer, leaf: Certificate, intermediate: Certificate): string {
@@ -440,8 +240,5 @@ function canonicalNames(names: readonly string[]): string[] {
   return [...new Set(canonical)];
 }
 
-const ROOT_SECONDS = 3600 * 86_400;
-const INTERMEDIATE_SECONDS = 7 * 86_400;
-const LEAF_SECONDS = 12 * 3600;
 /** acme §14.12. */
 const KEEP_EXPIRED_MS = 14 * 86_400_000;
