@@ -109,10 +109,10 @@ export class Ports {
     }
   }
 
-  /** Others may have the addresses. */
+  /** Others may have the addresses. Never rejects: a lock that cannot be removed counts for nothing once we have ended. */
   async release(): Promise<void> {
     clearTimeout(this.#orphanTimer);
-    await Promise.all(this.#locks.map((lock) => lock.release()));
+    await Promise.all(this.#locks.map((lock) => lock.release().catch(() => {})));
   }
 
   async #bind(wish: BindWish, listen: Listen): Promise<Listener[]> {

@@ -103,7 +103,11 @@ export async function run(args: RunArguments): Promise<void> {
   await signal;
   log.event("info", "stopping", { live: running.counters.live });
   // One that took over has put its own in the place.
-  if (args.readyFile !== undefined && await isOurs(args.readyFile)) await rm(args.readyFile);
+  if (args.readyFile !== undefined && await isOurs(args.readyFile)) {
+    await rm(args.readyFile).catch((error: Error) => {
+      log.event("warn", "warning", { what: `the ready file stays: ${error.message}` });
+    });
+  }
   // Open connections may finish.
   await running.stop();
   keyLog?.close();

@@ -2,10 +2,12 @@ import { execFileSync } from "node:child_process";
 import { chmod, chown, mkdir, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+import { connect } from "node:tls";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
-import { curl, EDGE } from "../support/program.ts";
+import { curl, EDGE, whenReady } from "../support/program.ts";
 import { CliKit, LOOPBACK, portsOf } from "./cli-kit.ts";
 
 const cli = new CliKit("failures");
@@ -104,6 +106,36 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
     expect(await get("localhost")).toContain("It serves");
     expect(await stop()).toBe(0);
   });
+
+  for (const workers of ["1", "2"]) {
+    test(`With ${workers} workers a disk that becomes read-only keeps nobody from ending in order`, async () => {
+      const data = await tmpfs("4m");
+      const file = join(data, "ready.json");
+      const args = ["--data", data, "--ready-file", file, "--workers", workers];
+      const started = cli.program([...LOOPBACK, ...args]);
+      const ready = await whenReady(started, file);
+      const port = ready.https[0]!.split(":").at(-1)!;
+      const held = connect({
+        port: Number(port),
+        host: "127.0.0.1",
+        servername: "localhost",
+        ca: await readFile(ready.root),
+      });
+      held.on("error", () => {});
+      let answer = "";
+      held.on("data", (bytes: Buffer) => answer += bytes.toString());
+      await new Promise((resolve) => void held.once("secureConnect", resolve));
+      held.write("GET / HTTP/1.1\r\n");
+      execFileSync("mount", ["-o", "remount,ro", data]);
+      process.kill(started.child.pid!, "SIGTERM");
+      while (!started.stderr().includes("stopping")) await delay(10);
+      await delay(300); // long enough to fail
+      held.write("Host: localhost\r\nConnection: close\r\n\r\n");
+      await new Promise((resolve) => void held.once("close", resolve));
+      expect(answer).toContain("It serves");
+      expect((await started.ended).code, started.stderr()).toBe(0);
+    });
+  }
 
   const nobody = ["--reuid", "nobody", "--regid", "65534", "--clear-groups"];
   const isReachable = succeeds("setpriv", ...nobody, "test", "-r", EDGE);
