@@ -50,6 +50,37 @@ describe("a session", () => {
     await client.close();
   });
 
+  it("hands over bytes that stay as they are for the whole call, whatever is written meanwhile", async () => {
+    const edge = await TestEdge.start({
+      handlers: handler((stream) => ({
+        data(bytes, start, end) {
+          for (let time = 0; time < 3; time++) stream.write(bytes, start, end);
+        },
+      })),
+    });
+    const client = await edge.connect();
+    for (const length of [16_384, 5000, 4096]) {
+      const sent = new Uint8Array(length).map((_, i) => (i * 7) ^ (i >>> 9));
+      await client.write(sent);
+      const received = await client.readExactly(3 * length);
+      expect(Buffer.compare(received, Buffer.concat([sent, sent, sent]))).toBe(0);
+    }
+    await client.close();
+  });
+
+  it("answers each of many requests in one record with a long body", async () => {
+    const body = "0123456789".repeat(500);
+    const edge = await TestEdge.start({ sites: [{ names: ["a.example"], text: body }] });
+    const client = await edge.connect();
+    const requests = decode(get("a.example")).repeat(200);
+    expect(requests.length).toBeGreaterThan(4096);
+    await client.write(new TextEncoder().encode(requests));
+    let text = "";
+    while (text.split(body).length <= 200) text += decode((await client.read())!);
+    expect(text.match(/HTTP\/1\.1 200 OK/g)).toHaveLength(200);
+    await client.close();
+  });
+
   it("policy 6.6: refuses an unknown name with unrecognized_name", async () => {
     const edge = await TestEdge.start();
     await expect(edge.connect({ serverName: "unknown.example" }))
