@@ -16,13 +16,15 @@ import { ClientError } from "../src/client/error.ts";
 import { connectTcp } from "../src/client/tcp-transport.ts";
 import { chooseCrypto } from "../src/crypto/choose.ts";
 import type { Transport } from "../src/client/transport.ts";
-import { NamedGroup } from "../src/tls/wire/code-points.ts";
+import { CipherSuite, NamedGroup } from "../src/tls/wire/code-points.ts";
 import { faults, soak, type SoakKind } from "./own-soak.ts";
 
 interface Flags {
   readonly addr: string;
   readonly name: string;
   readonly ech: string | undefined;
+  /** The one to offer; undefined: the client's own. */
+  readonly suite: CipherSuite | undefined;
   readonly count: number;
   readonly concurrency: number;
   readonly get: boolean;
@@ -139,7 +141,7 @@ async function bulk(flags: Flags): Promise<unknown> {
     moved,
     back,
     version: "TLS 1.3",
-    cipherSuite: cipherSuite === 0x1301 ? "TLS_AES_128_GCM_SHA256" : String(cipherSuite),
+    cipherSuite: suiteName(cipherSuite),
     sha256: hash.digest("hex"),
     seconds: (performance.now() - begin) / 1000,
     cpuSeconds: cpuSeconds(),
@@ -322,9 +324,21 @@ function clientOptions(flags: Flags): ClientOptions {
     alpn: ["http/1.1"],
     groups: [NamedGroup.x25519, NamedGroup.secp256r1],
     keyShares: flags.retryHello ? [] : [NamedGroup.x25519],
+    ...(flags.suite !== undefined && { suites: [flags.suite] }),
     ...(flags.grease && { ech: "grease" as const }),
     ...(flags.ech !== undefined && { ech: { configList: configList(flags) } }),
   };
+}
+
+function suiteNamed(wanted: string): CipherSuite | undefined {
+  if (wanted === "") return undefined;
+  const found = Object.entries(CipherSuite).find(([name]) => name === wanted);
+  if (found === undefined) throw new Error(`No cipher suite is called ${wanted}`);
+  return found[1];
+}
+
+function suiteName(code: number): string {
+  return Object.entries(CipherSuite).find(([, each]) => each === code)?.[0] ?? String(code);
 }
 
 function configList(flags: Flags): Uint8Array {
@@ -347,6 +361,7 @@ function parse(args: string[]): Flags {
       root: { type: "string" }, // nothing is verified: it is the server that is measured
       groups: { type: "string" },
       ech: { type: "string" },
+      suite: { type: "string", default: "" },
       n: { type: "string", default: "1000" },
       concurrency: { type: "string", default: "1" },
       seconds: { type: "string", default: "0" },
@@ -371,6 +386,7 @@ function parse(args: string[]): Flags {
     addr: values.addr!,
     name: values.name,
     ech: values.ech,
+    suite: suiteNamed(values.suite),
     count: Number(values.n),
     concurrency: Number(values.concurrency),
     get: values.get,

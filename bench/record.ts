@@ -1,6 +1,7 @@
 /**
  * Bulk over one connection and real sockets, down and up: CPU seconds of the server per GB, sotto's `respond` beside the
- * runtime's own servers.
+ * runtime's own servers. With one suite for all; and where sotto prefers another one on this runtime, with what each
+ * server prefers.
  *
  * Every round measures every cell (server × direction) once, in an order shuffled anew; ratios are taken within a round.
  *
@@ -9,7 +10,7 @@
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 
-import type { ClientName, Clients } from "./client.ts";
+import { type ClientName, type Clients, SUITE } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
 import { inRounds } from "./rounds.ts";
@@ -20,9 +21,18 @@ import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.t
 export const DIRECTIONS = ["download", "upload"] as const;
 export type Direction = (typeof DIRECTIONS)[number];
 
+/** How bytes move, and whether the client leaves the suite to the server. */
+interface Way {
+  readonly direction: Direction;
+  readonly ownSuite: boolean;
+}
+
+const WAYS: readonly Way[] = DIRECTIONS.map((direction) => ({ direction, ownSuite: false }));
+const OWN_WAYS: readonly Way[] = WAYS.map((way) => ({ ...way, ownSuite: true }));
+
 export interface RecordResult {
   readonly runtime: RuntimeName;
-  readonly direction: Direction;
+  readonly direction: Direction | `${Direction}, own suite`;
   /** Sotto first. CPU s/GB, and sotto's by theirs. */
   readonly servers: readonly {
     readonly label: string;
@@ -55,21 +65,24 @@ export async function measureRecords(
     for (const subject of subjects(runtime, options, setup)) {
       servers.push(await startServer(subject, setup));
     }
+    const prefers = await new Cell(servers[0]!, OWN_WAYS[0]!, client, clients).suite();
+    const ways = prefers === SUITE ? WAYS : [...WAYS, ...OWN_WAYS];
     const cells = servers.flatMap((server) =>
-      DIRECTIONS.map((direction) => new Cell(server, direction, client, clients))
+      ways.map((way) => new Cell(server, way, client, clients))
     );
     for (const cell of cells) await cell.check();
+    if (prefers !== SUITE) say(`${runtime}: sotto prefers ${prefers}`);
     say(`${runtime}: all agree; warming up`);
     for (const cell of cells) await cell.move(options.megabytes * 1e6);
     await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options.megabytes * 1e6);
     });
-    return DIRECTIONS.map((direction) => {
-      const inRow = cells.filter((cell) => cell.direction === direction);
+    return ways.map((way) => {
+      const inRow = cells.filter((cell) => cell.way === way);
       const [own] = inRow as [Cell];
       return {
         runtime,
-        direction,
+        direction: way.ownSuite ? `${way.direction}, own suite` : way.direction,
         servers: inRow.map((cell) => ({
           label: cell.server.subject.label,
           cost: estimate(cell.costs),
@@ -109,16 +122,16 @@ function bulk(subject: Subject): Subject {
 
 class Cell {
   readonly server: Server;
-  readonly direction: Direction;
+  readonly way: Way;
   /** CPU s/GB, one per round. */
   readonly costs: number[] = [];
   readonly #client: ClientName;
   readonly #clients: Clients;
   readonly #clock: CpuClock;
 
-  constructor(server: Server, direction: Direction, client: ClientName, clients: Clients) {
+  constructor(server: Server, way: Way, client: ClientName, clients: Clients) {
     this.server = server;
-    this.direction = direction;
+    this.way = way;
     this.#client = client;
     this.#clients = clients;
     this.#clock = new CpuClock(server.pid);
@@ -132,32 +145,39 @@ class Cell {
 
   /** @throws {Error} an answer is not whole */
   async move(bytes: number, ...flags: string[]): Promise<BulkResult> {
+    const { direction, ownSuite } = this.way;
     const result = await this.#clients.run<BulkResult>(this.#client, "bulk", this.server, [
       "-name",
-      this.direction === "download" ? BULK_NAME : NAME, // `respond` would answer each POST with its body
+      direction === "download" ? BULK_NAME : NAME, // `respond` would answer each POST with its body
       "-skip-chain",
       "-bytes",
       String(bytes),
-      ...(this.direction === "upload" ? ["-up", "-post", String(POST_BYTES)] : []),
+      ...(direction === "upload" ? ["-up", "-post", String(POST_BYTES)] : []),
+      ...(ownSuite ? ["-suite", ""] : []),
       ...flags,
     ]);
     const { moved, back } = result;
-    const most = this.direction === "download" ? moved : moved / 1000;
+    const most = direction === "download" ? moved : moved / 1000;
     if (moved < bytes || back > most) {
       throw new Error(
-        `${this.direction}: ${moved} of ${bytes} bytes were moved, ${back} came back`,
+        `${direction}: ${moved} of ${bytes} bytes were moved, ${back} came back`,
       );
     }
     return result;
   }
 
+  async suite(): Promise<string> {
+    return (await this.move(1)).cipherSuite;
+  }
+
   /** @throws {Error} it is not the same as for everybody else */
   async check(): Promise<void> {
+    const { direction, ownSuite } = this.way;
     const { version, cipherSuite, sha256 } = await this.move(1, "-hash");
-    const isSame = this.direction === "upload" || sha256 === BODY_HASH;
-    if (version !== "TLS 1.3" || cipherSuite !== "TLS_AES_128_GCM_SHA256" || !isSame) {
+    const isSame = direction === "upload" || sha256 === BODY_HASH;
+    if (version !== "TLS 1.3" || !(ownSuite || cipherSuite === SUITE) || !isSame) {
       throw new Error(
-        `${this.server.subject.label}, ${this.direction}: ${version}, ${cipherSuite}, the body is ${
+        `${this.server.subject.label}, ${direction}: ${version}, ${cipherSuite}, the body is ${
           isSame ? "the same" : "another"
         }`,
       );

@@ -14,7 +14,13 @@ import (
 	"os"
 	"strings"
 	"time"
+	_ "unsafe" // for go:linkname
 )
+
+// crypto/tls has no setting for what it offers of TLS 1.3.
+//
+//go:linkname defaultCipherSuitesTLS13 crypto/tls.defaultCipherSuitesTLS13
+var defaultCipherSuitesTLS13 []uint16
 
 // What every connection has in common: where to, whom to trust, what to offer.
 type client struct {
@@ -24,6 +30,7 @@ type client struct {
 	ech    string
 	groups string
 	alpn   string
+	suite  string
 	resume bool
 	anyone bool
 	wait   time.Duration
@@ -42,6 +49,7 @@ func (c *client) flags(set *flag.FlagSet) {
 	set.StringVar(&c.ech, "ech", "", "ECHConfigList: a file with its base64, or the base64 itself")
 	set.StringVar(&c.groups, "groups", "", "groups to offer, by comma: X25519MLKEM768, X25519, P256, P384, P521")
 	set.StringVar(&c.alpn, "alpn", "http/1.1", "protocols to offer, by comma; empty: none")
+	set.StringVar(&c.suite, "suite", "", "the one cipher suite to offer; default: Go's own")
 	set.BoolVar(&c.resume, "resume", false, "keep tickets, and offer them under any name")
 	set.BoolVar(&c.anyone, "skip-chain", false, "do not look whose the certificate is; its signature is verified all the same")
 	set.DurationVar(&c.wait, "wait", 20*time.Second, "deadline of each connection")
@@ -75,6 +83,18 @@ func (c *client) parse(set *flag.FlagSet, args []string) error {
 		}
 		if c.configList, err = base64.StdEncoding.DecodeString(strings.TrimSpace(text)); err != nil {
 			return fmt.Errorf("-ech: %w", err)
+		}
+	}
+	if c.suite != "" {
+		all := defaultCipherSuitesTLS13
+		defaultCipherSuitesTLS13 = nil
+		for _, id := range all {
+			if tls.CipherSuiteName(id) == c.suite {
+				defaultCipherSuitesTLS13 = []uint16{id}
+			}
+		}
+		if defaultCipherSuitesTLS13 == nil {
+			return fmt.Errorf("-suite: unknown: %s", c.suite)
 		}
 	}
 	for _, group := range list(c.groups) {
