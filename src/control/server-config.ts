@@ -4,7 +4,7 @@
  */
 import { type Config, DEFAULT_GROUPS } from "../config/config.ts";
 import { coreLimits } from "../config/limits.ts";
-import type { Crypto } from "../crypto/crypto.ts";
+import type { AeadName, Crypto } from "../crypto/crypto.ts";
 import type { ServerConfig } from "../tls/config.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import type { TicketKeys } from "../tls/tickets.ts";
@@ -26,7 +26,7 @@ export function serverConfig(parts: ServerParts, flightPadding: number): ServerC
   return {
     crypto,
     limits: coreLimits(config.limits),
-    suites: SUITES,
+    suites: crypto.aeads.map((name) => SUITES[name]),
     groups: DEFAULT_GROUPS,
     ech,
     tickets,
@@ -40,11 +40,12 @@ export function serverConfig(parts: ServerParts, flightPadding: number): ServerC
   };
 }
 
-const SUITES = [
-  CipherSuite.TLS_AES_128_GCM_SHA256,
-  CipherSuite.TLS_AES_256_GCM_SHA384,
-  CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
-];
+/** Policy §5: one order for all sites, which is this runtime's. */
+const SUITES: Readonly<Record<AeadName, CipherSuite>> = {
+  "aes-128-gcm": CipherSuite.TLS_AES_128_GCM_SHA256,
+  "aes-256-gcm": CipherSuite.TLS_AES_256_GCM_SHA384,
+  "chacha20-poly1305": CipherSuite.TLS_CHACHA20_POLY1305_SHA256,
+};
 
 /**
  * One size for the encrypted flight of every site, so that it does not tell which one it is (ech-server §10): room for

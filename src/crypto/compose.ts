@@ -26,18 +26,25 @@ import { HkdfKeySchedule } from "./key-schedule.ts";
 import type { Hash, Primitives, Steps } from "./primitives.ts";
 import { signingKey, verify } from "./signing-key.ts";
 
-export function composeCrypto(name: string, primitives: Primitives & Steps): Crypto {
-  return new ComposedCrypto(name, primitives);
+/** `aeads` as they are preferred. */
+export function composeCrypto(
+  name: string,
+  primitives: Primitives & Steps,
+  aeads: readonly AeadName[] = ["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"],
+): Crypto {
+  return new ComposedCrypto(name, primitives, aeads);
 }
 
 class ComposedCrypto implements Crypto {
   readonly name: string;
+  readonly aeads: readonly AeadName[];
   readonly schedule: KeySchedule;
   readonly #primitives: Primitives & Steps;
   readonly #hash: Hash;
 
-  constructor(name: string, primitives: Primitives & Steps) {
+  constructor(name: string, primitives: Primitives & Steps, aeads: readonly AeadName[]) {
     this.name = name;
+    this.aeads = aeads;
     this.#primitives = primitives;
     this.#hash = primitives.hash;
     const { hmac, hash: { digest } } = primitives;

@@ -47,6 +47,9 @@ export interface Crypto {
   hmac(hash: HashName, key: Uint8Array, bytes: Uint8Array): Uint8Array;
   hash(hash: HashName): RunningHash;
 
+  /** All of them, the one whose bytes cost this runtime least first. */
+  readonly aeads: readonly AeadName[];
+
   /** One AEAD key made ready. @throws {RangeError} a key of another length than the AEAD's. */
   aead(name: AeadName, key: Uint8Array): Aead;
 
