@@ -108,6 +108,9 @@ class BunRuntime implements Runtime {
         port: 0,
         idleTimeout: 0, // the edge has its own
         maxRequestBodySize: Number.MAX_SAFE_INTEGER,
+        // Its own page has the stack and the paths of files.
+        development: false,
+        error: () => new Response(null, { status: 500 }),
         fetch: (request, server) => fetch(request, server.requestIP(request) ?? undefined),
       });
       return { port: server.port, stop: () => server.stop(true) };
@@ -285,6 +288,8 @@ interface Bun {
     port: number;
     idleTimeout: number;
     maxRequestBodySize: number;
+    development: boolean;
+    error(error: unknown): Response;
     fetch(
       request: Request,
       server: { requestIP(request: Request): { address: string; port: number } | null },

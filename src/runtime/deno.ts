@@ -96,7 +96,13 @@ class DenoRuntime implements Runtime {
   serveHttp<Tag extends object>(answer: AnswerHttp<Tag>): Promise<HttpServer<Tag>> {
     return HttpHop.start(this, answer, (fetch) => {
       const server = this.#deno.serve(
-        { hostname: "127.0.0.1", port: 0, onListen() {} },
+        {
+          hostname: "127.0.0.1",
+          port: 0,
+          onListen() {},
+          // Its own way is to print it.
+          onError: () => new Response(null, { status: 500 }),
+        },
         (request, info) =>
           fetch(request, { address: info.remoteAddr.hostname, port: info.remoteAddr.port }),
       );
@@ -345,7 +351,12 @@ interface Deno {
       | { transport: "unix"; path: string },
   ): Promise<DenoConn>;
   serve(
-    options: { hostname: string; port: number; onListen(): void },
+    options: {
+      hostname: string;
+      port: number;
+      onListen(): void;
+      onError(error: unknown): Response;
+    },
     handler: (
       request: Request,
       info: { readonly remoteAddr: { readonly hostname: string; readonly port: number } },

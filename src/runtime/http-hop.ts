@@ -77,9 +77,12 @@ export class HttpHop<Tag extends object> implements HttpServer<Tag> {
     const tags = new Map<number, Tag>();
     const server = this.#serve((request, peer) => {
       const tag = peer?.address === LOOPBACK ? tags.get(peer.port) : undefined;
-      if (tag !== undefined) return this.#answer(withHttps(request), tag);
-      this.strangers++;
-      return new Response(null, { status: 403, headers: { connection: "close" } });
+      if (tag === undefined) {
+        this.strangers++;
+        return refusal(403);
+      }
+      const https = withHttps(request);
+      return https === undefined ? refusal(400) : this.#answer(https, tag);
     });
     const port = { port: server.port, tags, connections: 0, stop: () => server.stop() };
     this.#ports.push(port);
@@ -126,7 +129,20 @@ class ForwardingEvents implements SocketEvents {
   }
 }
 
-/** The server behind the hop believes it speaks plain HTTP; the app must not. */
-function withHttps(request: Request): Request {
-  return new Request(`https${request.url.slice("http".length)}`, request);
+/**
+ * The server behind the hop believes it speaks plain HTTP; the app must not. Undefined: no request that an app could be
+ * given, as where Host is none (some servers let those through) or for CONNECT.
+ */
+function withHttps(request: Request): Request | undefined {
+  const url = `https${request.url.slice("http".length)}`;
+  if (!request.url.startsWith("http:") || !URL.canParse(url)) return undefined;
+  try {
+    return new Request(url, request);
+  } catch {
+    return undefined;
+  }
+}
+
+function refusal(status: number): Response {
+  return new Response(null, { status, headers: { connection: "close" } });
 }

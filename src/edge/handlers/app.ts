@@ -42,12 +42,12 @@ export class AppHandler implements Handler {
 
   /** Host is judged before the app sees the request (policy §7.5, §8.5). */
   async answer(request: Request, facts: ConnectionFacts): Promise<Response> {
-    const host = askedHost(request);
-    if (host === undefined) return refusal(400);
-    // Of another site that is no app, the client is to come again.
-    const handler = facts.handlerOf(host);
-    if (!(handler instanceof AppHandler)) return refusal(421);
     try {
+      const host = askedHost(request);
+      if (host === undefined) return refusal(400);
+      // Of another site that is no app, the client is to come again.
+      const handler = facts.handlerOf(host);
+      if (!(handler instanceof AppHandler)) return refusal(421);
       return await handler.#app(request, facts);
     } catch (error) {
       this.log.event("error", "app failed", describeException(error));
@@ -64,8 +64,9 @@ function refusal(status: number): Response {
   return new Response(null, { status, headers: { connection: "close" } });
 }
 
-/** The host of the URL that the app will see; undefined if the Host field names another. */
+/** The host of the URL that the app will see; undefined if that is no URL, or the Host field names another. */
 function askedHost(request: Request): string | undefined {
+  if (!URL.canParse(request.url)) return undefined;
   const field = request.headers.get("host");
   const fromField = field === null ? undefined : parseHost(field)?.host;
   const fromUrl = parseHost(new URL(request.url).host)?.host;
