@@ -13,6 +13,7 @@ import { markWorker } from "./control/worker-marks.ts";
 import { warmUp } from "./crypto/warm-up.ts";
 import { DataPlane } from "./data-plane.ts";
 import { bind, BindError, type Listen } from "./edge/bind.ts";
+import type { Log } from "./edge/log.ts";
 import { Questions } from "./edge/questions.ts";
 import { cryptoOfProcess, messageOf, publishedEch } from "./open-control.ts";
 import { placeOf } from "./ports.ts";
@@ -121,18 +122,19 @@ async function start(message: StartMessage): Promise<Serving> {
   const reader = new StateReader(crypto, keyLog?.line);
   const { snapshot, rootKey } = await reader.read(state);
   let current = { state, rootKey };
+  const log = uplink.log(message);
   const plane = await DataPlane.prepare({
     runtime,
     snapshot,
     config: { limits: state.limits, ...sitesOf(state) },
     root: () => join(dataFolder, current.rootKey),
     ech: () => publishedEch(current.state, plane.edge.snapshot.server.ech),
-    log: uplink.log(message),
+    log,
     slowSignatures: message.slowSignatures,
     answers: new Questions(uplink),
   });
   warmUp(crypto);
-  const unmark = await markWorker(dataFolder, https.map(placeOf), message.supervisor);
+  const unmark = await mark(message, log);
   const listen = async (
     listen: Listen,
     { hostname, port }: (typeof https)[number],
@@ -171,6 +173,18 @@ async function start(message: StartMessage): Promise<Serving> {
       plane.keepFor(sitesOf(state));
     },
   };
+}
+
+/** A full disk is no reason not to serve: it is only that nobody finds this worker, should its supervisor die. */
+async function mark(message: StartMessage, log: Log): Promise<() => Promise<void>> {
+  try {
+    return await markWorker(message.dataFolder, message.https.map(placeOf), message.supervisor);
+  } catch (error) {
+    const what = `${messageOf(error)}. As it is, a start after the supervisor's death does not ` +
+      `find process ${process.pid}: end it with kill ${process.pid}`;
+    log.event("warn", "warning", { what });
+    return () => Promise.resolve();
+  }
 }
 
 function sitesOf({ handlers }: WorkerState) {

@@ -137,6 +137,19 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
     });
   }
 
+  test("A worker that dies while the disk is full is replaced all the same", async () => {
+    const data = await tmpfs("4m");
+    const { ready, child, stderr, get, stop } = await cli.serve(["--workers", "2"], { data });
+    await writeFile(join(data, "filler"), new Uint8Array(4 * 1024 * 1024)).catch(() => {});
+    process.kill(ready.workers![0]!, "SIGKILL");
+    while (!/worker_started|worker_failed/.test(stderr())) await delay(20);
+    expect(stderr()).not.toContain("worker_failed");
+    expect(stderr()).toContain("the disk is full");
+    expect(await get("localhost")).toContain("It serves");
+    expect(child.exitCode).toBe(null);
+    expect(await stop()).toBe(0);
+  });
+
   const nobody = ["--reuid", "nobody", "--regid", "65534", "--clear-groups"];
   const isReachable = succeeds("setpriv", ...nobody, "test", "-r", EDGE);
 
