@@ -46,6 +46,8 @@ export class Gate {
     try {
       if (Buffer.byteLength(path) > MAX_PATH_BYTES) throw new RangeError("the path is too long");
       await mkdir(folder, { recursive: true, mode: 0o700 });
+      // One that was there may be open to others: who gets in before the socket's own mode is set would get the keys.
+      await chmod(folder, 0o700);
       return await Gate.#listen(path, () => rm(path, { force: true }));
     } catch {
       const own = await mkdtemp(join(tmpdir(), "sotto-"));
