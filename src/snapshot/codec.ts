@@ -20,6 +20,7 @@ import { Overlay } from "./overlay.ts";
 import { checkRecords, PackedSites } from "./packed-sites.ts";
 import { SitePacker } from "./site-packer.ts";
 import { SiteSlots } from "./site-slots.ts";
+import { LINE } from "./sni-table.ts";
 import { SniTrie } from "./sni-trie.ts";
 import { placeNamed, type SiteTable, type Snapshot } from "./snapshot.ts";
 
@@ -132,7 +133,7 @@ function* sections(
   facts: SnapshotFacts,
 ): Generator<Uint8Array, void> {
   const { slots, index } = snapshot;
-  const head = text(JSON.stringify(headRecord(snapshot, facts)));
+  const head = text(paddedHead(JSON.stringify(headRecord(snapshot, facts))));
   let at = MAGIC.length;
   yield MAGIC;
   const parts = function* (kind: number, content: Uint8Array): Generator<Uint8Array, void> {
@@ -220,6 +221,12 @@ function headRecord(
       })),
     },
   };
+}
+
+/** With blanks, which are nothing in JSON: so that the names behind it begin where lines of the processor's caches do. */
+function paddedHead(json: string): string {
+  const length = text(json).length;
+  return json + " ".repeat(-(MAGIC.length + 2 * SECTION_HEADER + length) & (LINE - 1));
 }
 
 function sectionHeader(kind: number, length: number): Uint8Array {

@@ -143,6 +143,16 @@ describe("A snapshot", () => {
     expect(snapshot().slots.keySeed).not.toEqual(kept.slots.keySeed);
   });
 
+  test("has its names where they were, as seen from the lines of the processor's caches", () => {
+    for (let length = 0; length < 64; length += 7) {
+      const configHash = "é".repeat(length);
+      const file = Buffer.concat([...encodeSnapshot(crypto, snapshot(), { ...facts, configHash })]);
+      const { table, ...read } = decodeSnapshot(crypto, Uint8Array.from(file));
+      expect(read.configHash).toBe(configHash);
+      expect(table.index.base.toBytes().byteOffset % 64).toBe(0);
+    }
+  });
+
   test("has each certificate once", () => {
     const { table } = decodeSnapshot(crypto, encoded());
     const [a, , b] = table.slots.toArray().map((site) => site?.tls.credentials ?? []);
