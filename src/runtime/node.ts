@@ -147,7 +147,9 @@ class NodeSocket implements Socket {
     this.handle.end();
   }
   close(): void {
-    this.handle.destroySoon();
+    // With nothing left to write, closing the descriptor sends FIN too: no shutdown, and no turn of the loop for its end.
+    if (this.handle.writableLength === 0) this.handle.destroy();
+    else this.handle.destroySoon();
   }
   terminate(): void {
     this.handle.destroy();

@@ -271,6 +271,23 @@ describe(`sockets of ${runtime.name}`, () => {
     client.destroy();
   });
 
+  it.each(["alone", "behind its FIN"])("close at once when all is written, %s", async (how) => {
+    let recorder: Recorder | undefined;
+    const listener = await serve((socket) => (recorder = new Recorder(socket)));
+    const client = net.connect({ port: listener.port, host: "127.0.0.1", allowHalfOpen: true });
+    await until(() => recorder !== undefined);
+    const { socket } = recorder!;
+    socket.write(text("bye"), 0, 3);
+    if (how !== "alone") socket.shutdown();
+    socket.close();
+    expect((await readAll(client)).toString()).toBe("bye");
+    await until(() => recorder!.closed);
+    expect(recorder!.error).toBeUndefined();
+    expect(recorder!.closes).toBe(1);
+    expect(socket.write(text("x"), 0, 1)).toBe(0);
+    client.destroy();
+  });
+
   it("say EADDRINUSE when the port is taken", async () => {
     const listener = await serve((socket) => new Recorder(socket));
     await expect(
