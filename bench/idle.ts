@@ -2,7 +2,9 @@
  * Memory of the server per connection that is established and idle: sotto beside the runtime's own TLS server.
  *
  * A server that is warm and holds a tenth of the connections is compared with itself holding them all, after a full
- * collection each: what a first connection brings with it (code, arenas) is in neither.
+ * collection each: what a first connection brings with it (code, arenas) is in neither. Nor is V8's young generation,
+ * which a load makes grow, up to a size of its own, and which is empty after a collection and kept: 5,000 connections
+ * on Deno, one behind the other, leave 51 MB of it with 1 kB in use.
  *
  * @module
  */
@@ -75,8 +77,8 @@ async function bytesPerConnection(
 async function residentAfterCollection(server: Server): Promise<number> {
   // Tickets that found no data to ride with go out after a moment.
   await new Promise((resolve) => setTimeout(resolve, TICKETS_ARE_OUT_MS));
-  await server.collect();
-  await server.collect();
+  await server.collect(true);
+  await server.collect(true);
   return residentBytes(server.pid);
 }
 

@@ -98,7 +98,7 @@ async function startPeer(subject: Subject, setup: Setup): Promise<Server> {
     rsaAddr: `127.0.0.1:${rsaPort}`,
     root: setup.root,
     ech: undefined,
-    collect: () => collect(program),
+    collect: (givesBack) => collect(program, givesBack),
     stop: () => stop(program),
   };
 }
@@ -123,7 +123,7 @@ async function startOurs(subject: Subject, setup: Setup): Promise<Server> {
     rsaAddr: facts.https[0]!,
     root: roots,
     ech: oldest || facts.ech?.configList,
-    collect: () => collect(program),
+    collect: (givesBack) => collect(program, givesBack),
     stop: () => stop(program),
   };
 }
@@ -194,9 +194,9 @@ async function whenReady(path: string, program: Program): Promise<{
   return JSON.parse(await readFile(path, "utf8"));
 }
 
-async function collect(program: Program): Promise<void> {
+async function collect(program: Program, givesBack: boolean = false): Promise<void> {
   const done = nextLine(program, /^collected$/, 30_000);
-  program.child.kill("SIGUSR2");
+  program.child.kill(givesBack ? "SIGWINCH" : "SIGUSR2");
   await done;
 }
 

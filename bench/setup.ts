@@ -96,7 +96,7 @@ export interface Server {
   readonly root: string;
   /** Base64 of the ECHConfigList; undefined: it has no ECH. */
   readonly ech: string | undefined;
-  /** A full collection now. */
-  collect(): Promise<void>;
+  /** A full collection now. `givesBack`: and memory that it leaves empty goes back, as far as the runtime can. */
+  collect(givesBack?: boolean): Promise<void>;
   stop(): Promise<void>;
 }
