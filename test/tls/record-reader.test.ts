@@ -82,6 +82,18 @@ const skippingWithoutKeys: Setting = () => {
   };
 };
 
+/** As `withKeys`; the second record is the client's Finished. */
+const afterFinished: Setting = () => {
+  const { reader, sink } = withKeys();
+  return {
+    reader,
+    sink: new Recorder((type, count) => {
+      sink.record(type, zeros(0), 0, 0);
+      if (count === 2) reader.endHandshake();
+    }),
+  };
+};
+
 /** Runs a stream whole and byte by byte (and cut once anywhere, where it is short): all must come out the same. */
 function outcomeOf(setting: Setting, stream: Uint8Array): Outcome {
   const run = (cuts: readonly number[]) => {
@@ -595,6 +607,32 @@ describe("refused 0-RTT", () => {
     reader.receive(bytes(HELLO, early(10)), sink);
     reader.endSkipping();
     expect(feed(reader, sink, early(10), []).error?.reason).toBe("bad record MAC");
+  });
+});
+
+describe("behind endHandshake", () => {
+  const handshake = bytes(HELLO, sealed(KEY, 0, [20, 0, 0, 0, HANDSHAKE]));
+
+  test("what comes in the clear is refused by its first byte", () => {
+    for (const type of [CCS, ALERT, HANDSHAKE, 99]) {
+      const stream = bytes(handshake, [type]);
+      refusesAtOnce(afterFinished, stream, "unexpected record", "unexpected_message");
+    }
+  });
+
+  test("sequence numbers go on", () => {
+    const stream = bytes(handshake, sealed(KEY, 1, [5, DATA]), sealed(KEY, 2, [6, DATA]));
+    expect(outcomeOf(afterFinished, stream).records.slice(2)).toEqual(["23:05", "23:06"]);
+  });
+
+  test("nothing is skipped and no change_cipher_spec is taken, whoever asks for it", () => {
+    const { reader, sink } = afterFinished();
+    reader.receive(handshake, sink);
+    expect(reader.inHandshake).toBe(false);
+    reader.skipEarlyData();
+    reader.allowChangeCipherSpec = true;
+    expect(reader.allowChangeCipherSpec).toBe(false);
+    expect(feed(reader, sink, sealed(8, 0, [5, DATA]), []).error?.reason).toBe("bad record MAC");
   });
 });
 
