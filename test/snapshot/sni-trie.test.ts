@@ -2,7 +2,7 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type HashKey, hashName, multipliersOf } from "../../src/snapshot/name-hash.ts";
 import { MAX_INDEX, NameList } from "../../src/snapshot/name-list.ts";
-import { homeOf, MAX_PROBE } from "../../src/snapshot/sni-table.ts";
+import { homeOf, LINE, MAX_PROBE } from "../../src/snapshot/sni-table.ts";
 import { SniTrie } from "../../src/snapshot/sni-trie.ts";
 import { anyIndex, anyName, anySni, bytesOf, findNaively } from "./naive-names.ts";
 
@@ -169,6 +169,18 @@ describe("SniTrie, bounded", () => {
 
   test("names that lie too far away under every key are refused", () => {
     expect(() => SniTrie.build(hostile, { drawKey: () => key })).toThrow("too many in one place");
+  });
+
+  test("a filter that lets everything through costs lookups and finds nothing more", () => {
+    const names = Array.from({ length: 500 }, (_, i) => [`n${i}.example`, i] as const);
+    const trie = SniTrie.build(names);
+    const bytes = trie.toBytes().slice();
+    const lines = new DataView(bytes.buffer).getUint32(8, true);
+    const length = bytes.length - LINE * (lines + MAX_PROBE) - 64;
+    bytes.fill(0xff, 64, 64 + length);
+    const open = SniTrie.fromBytes(bytes);
+    for (const [name, index] of names) expect(find(open, name)).toBe(index);
+    for (let i = 500; i < 5000; i++) expect(find(open, `n${i}.example`)).toBeUndefined();
   });
 
   test("each trie draws its own key", () => {
