@@ -36,10 +36,21 @@ export class RedirectServer {
       if (this.#open.size === 0) this.#whenEmpty?.();
     });
     // It must never starve TLS.
-    if (this.#open.size >= MAX_CONNECTIONS) socket.terminate();
-    else this.#open.add(connection);
+    if (this.#open.size >= MAX_CONNECTIONS) this.#makeRoom();
+    this.#open.add(connection);
     return connection;
   };
+
+  /**
+   * Refusing the new one would let anybody who holds connections open shut everybody out. The oldest goes instead: a
+   * real client has had its answer long before its turn comes.
+   */
+  #makeRoom(): void {
+    for (const oldest of this.#open) {
+      this.#open.delete(oldest);
+      return oldest.terminate();
+    }
+  }
 
   get liveConnections(): number {
     return this.#open.size;

@@ -179,6 +179,29 @@ test("A request in single bytes is answered once, a byte at a time where the soc
   expect(seen.ended).toBe(true);
 });
 
+test("policy 3.10: of more than 1000 connections the oldest goes, so that holding them shuts nobody out", () => {
+  const server = new RedirectServer({ snapshot: () => snapshot, httpsPort: () => 443 });
+  const ended: number[] = [];
+  const accept = (i: number) => {
+    let text = "";
+    const socket = {
+      localPort: 80,
+      write: (bytes: Uint8Array) => (text += new TextDecoder().decode(bytes), bytes.length),
+      shutdown() {},
+      terminate: () => void ended.push(i),
+    } as Partial<Socket> as Socket;
+    const events = server.accept(socket);
+    return { events, text: () => text };
+  };
+  const all = Array.from({ length: 1002 }, (_, i) => accept(i));
+  expect(ended).toEqual([0, 1]);
+  expect(server.liveConnections).toBe(1000);
+  all[1001]!.events.data(new TextEncoder().encode("GET / HTTP/1.1\r\nHost: a.example\r\n\r\n"));
+  expect(all[1001]!.text()).toMatch(/^HTTP\/1\.1 308 /);
+  for (const { events } of all) events.close(undefined);
+  expect(server.liveConnections).toBe(0);
+});
+
 test("A client that ends without a request is let go, and closed ones are not counted", () => {
   const { server, events, seen } = open(443, 80);
   expect(server.liveConnections).toBe(1);
