@@ -160,7 +160,6 @@ export async function supervise(options: StartOptions): Promise<Running> {
   try {
     const trouble = await pool.start(workers);
     workersTrouble = trouble && new BindError(trouble.code, trouble.message);
-    pool.keep();
     await ports.claim(https);
     health = await serveHealth(dataFolder, https[0]!, () => ({
       isListening: !isStopping && pool.serving.length > 0,
@@ -173,6 +172,8 @@ export async function supervise(options: StartOptions): Promise<Running> {
     throw ofWorker(error);
   }
   control.keepFresh(pushInBackground);
+  // Not before: a signal that ends us while we start must leave nobody behind.
+  pool.keep();
 
   return {
     runtime,
