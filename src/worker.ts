@@ -21,6 +21,7 @@ import { thisRuntime } from "./runtime/detect.ts";
 import { assumeUser } from "./runtime/privileges.ts";
 import { SigningKeys } from "./snapshot/signing-keys.ts";
 import { Channel } from "./workers/channel.ts";
+import { DEFAULT_WORKER_LIMITS } from "./workers/limits.ts";
 import {
   type DownMessage,
   downMessage,
@@ -57,6 +58,9 @@ let mayServeAlone = false;
 let isEnding = false;
 let serving: Serving | undefined;
 let turn: Promise<void> = Promise.resolve();
+// A supervisor that dies before it takes our connection up is not always noticed: Deno hands its listening socket on to
+// us, so that the connection waits there, with nobody.
+const unheard = setTimeout(() => process.exit(1), DEFAULT_WORKER_LIMITS.helloTimeoutMs);
 channel.send({ kind: "hello", pid: process.pid });
 
 interface Serving {
@@ -67,6 +71,7 @@ interface Serving {
 }
 
 function told(message: DownMessage): void {
+  clearTimeout(unheard);
   switch (message.kind) {
     case "start":
       turn = begin(message);

@@ -178,7 +178,7 @@ async function isAlive(instance: Instance, socket: string): Promise<boolean> {
 }
 
 /** Does anybody listen there? */
-export function answers(path: string): Promise<boolean> {
+function answers(path: string): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(path);
     const done = (does: boolean) => {

@@ -5,10 +5,10 @@
  */
 import { randomBytes } from "node:crypto";
 import { copyFile, link, mkdir, readdir, rename, rm } from "node:fs/promises";
+import { connect } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 
-import { answers } from "./instance-lock.ts";
 import { SnapshotFile } from "./snapshot-file.ts";
 import { explainFileError } from "./storage/files.ts";
 import type { Crypto } from "../crypto/crypto.ts";
@@ -36,14 +36,14 @@ export class StateFiles extends SnapshotFile {
 
   /**
    * Removes what supervisors left behind that have ended: whose process id nobody has, or this process itself, and
-   * whose gate nobody opens. In another container one may have the same id, or one that nobody has here.
+   * whose gate nobody keeps. In another container one may have the same id, or one that nobody has here.
    */
   static async sweep(instances: string): Promise<void> {
     const names = await readdir(instances).catch((): string[] => []);
     const open = new Set<string>();
     for (const name of names) {
       const pid = /^(\d+)-\w+\.gate$/.exec(name)?.[1];
-      if (pid !== undefined && await answers(join(instances, name))) open.add(pid);
+      if (pid !== undefined && await showsOut(join(instances, name))) open.add(pid);
     }
     for (const name of names) {
       const pid = /^(\d+)-\w+\.(?:states|gate)$/.exec(name)?.[1];
@@ -116,6 +116,30 @@ export class StateFiles extends SnapshotFile {
     await link(from, to).catch(() => copyFile(from, to));
   }
 }
+
+/**
+ * Whoever keeps a gate ends a connection with what is no message. That somebody listens says nothing: Deno hands the
+ * socket on to the workers, who may have outlived their supervisor.
+ */
+function showsOut(gate: string): Promise<boolean> {
+  return new Promise((resolve) => {
+    let isConnected = false;
+    const socket = connect(gate);
+    const timer = setTimeout(() => done(false), GATE_TIMEOUT_MS);
+    const done = (does: boolean) => {
+      clearTimeout(timer);
+      socket.destroy();
+      resolve(does);
+    };
+    socket.once("connect", () => {
+      isConnected = true;
+      socket.resume().write(Uint8Array.of(0xff, 0xff, 0xff, 0xff));
+    });
+    socket.on("error", () => done(isConnected)).once("close", () => done(isConnected));
+  });
+}
+
+const GATE_TIMEOUT_MS = 1_000;
 
 function isThere(pid: number): boolean {
   try {

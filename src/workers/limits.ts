@@ -1,6 +1,6 @@
 /** What bounds a supervisor's patience with its workers. */
 export interface WorkerLimits {
-  /** From starting a process to its first word. Reached: it counts as failed. */
+  /** From starting a process to its first word, and its own patience with ours. Reached: it counts as failed. */
   readonly helloTimeoutMs: number;
   /** From starting a process to serving. Reached: it counts as failed. */
   readonly startTimeoutMs: number;

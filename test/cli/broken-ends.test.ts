@@ -18,8 +18,8 @@ async function site(text: string): Promise<void> {
   );
 }
 
-async function until(what: () => boolean | Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + 15_000;
+async function until(what: () => boolean | Promise<boolean>, withinMs = 15_000): Promise<void> {
+  const deadline = Date.now() + withinMs;
   while (!await what()) {
     if (Date.now() > deadline) throw new Error(`in vain: ${String(what)}`);
     await new Promise((resolve) => setTimeout(resolve, 10));
@@ -95,6 +95,38 @@ describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {
     await until(() => started.stderr().includes('"event":"reloaded"'));
     process.kill(started.child.pid!, "SIGTERM");
     expect((await started.ended).code).toBe(0);
+  });
+});
+
+describe.runIf(isLinux)("A supervisor that ends while it starts", { timeout: 120_000 }, () => {
+  test.for(["SIGKILL", "SIGTERM"] as const)("by %s leaves no worker behind", async (signal) => {
+    await site("served");
+    const data = ["--data", join(cli.folder, "data"), "--workers", "2", "--log", "json"];
+    for (const delayMs of [0, 150, 400]) {
+      const started = cli.program([...LOOPBACK, ...data]);
+      const pid = started.child.pid!;
+      const seen = new Set<number>();
+      await until(async () => {
+        for (const child of await childrenOf(pid)) seen.add(child);
+        return seen.size > 0;
+      });
+      // Before they connect, while they start, when they serve: whatever comes first on this machine.
+      await new Promise((resolve) => setTimeout(resolve, delayMs));
+      for (const child of await childrenOf(pid)) seen.add(child);
+      process.kill(pid, signal);
+      for (const child of seen) {
+        // Where it was no start any more, they serve on, and say so.
+        const isOrphan = () => signal === "SIGKILL" && started.stderr().includes("orphaned");
+        // On Deno some notice by a limit of 20 s alone.
+        await until(async () => isOrphan() || !await isAlive(child), 30_000);
+        if (await isAlive(child)) process.kill(child, "SIGTERM");
+        await until(async () => !await isAlive(child));
+      }
+      await started.ended;
+    }
+    const served = await cli.serve(data);
+    expect(await served.get("localhost")).toBe("served");
+    expect(await served.stop()).toBe(0);
   });
 });
 

@@ -1,5 +1,5 @@
 import { mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises";
-import { createServer, type Server } from "node:net";
+import { createServer, type Server, type Socket } from "node:net";
 import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -25,8 +25,11 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-async function openGate(name: string): Promise<void> {
-  const gate = createServer((socket) => socket.destroy());
+async function openGate(
+  name: string,
+  welcome = (socket: Socket): void => void socket.once("data", () => socket.destroy()),
+): Promise<void> {
+  const gate = createServer((socket) => welcome(socket.on("error", () => {})));
   gates.push(gate);
   await new Promise<void>((resolve) => void gate.listen({ path: join(folder, name) }, resolve));
 }
@@ -42,6 +45,13 @@ test("What the dead left is swept away, and nothing else", async () => {
   expect((await readdir(folder)).sort()).toEqual(
     ["127.0.0.1.443.json", `${ppid}-aaaaaa.states`].sort(),
   );
+});
+
+test("A gate that is open, and that nobody keeps, is no sign of life", async () => {
+  await mkdir(join(folder, `${NOBODY}-aaaaaa.states`));
+  await openGate(`${NOBODY}-bbbbbb.gate`, () => {});
+  await StateFiles.sweep(folder);
+  expect(await readdir(folder)).toEqual([]);
 });
 
 test("Of another container's, with this process's id or nobody's here, what lives is left", async () => {
