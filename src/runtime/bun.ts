@@ -226,8 +226,8 @@ class BunSocket extends BunEndpoints implements Socket {
  * bytes, for young garbage only. More often costs more than it saves; less often is memory that no cache holds.
  */
 const GARBAGE_PER_NUDGE = 16 * 1024 * 1024;
-/** Of what is sealed or opened about so much is left behind, as objects. */
-const SEALED_PER_GARBAGE = 8;
+/** Ciphers' objects are garbage too: one byte for so many that are sealed or opened. */
+const SEALED_PER_GARBAGE = 2;
 /** Shorter chunks may live among the collector's objects, and asking for their buffer would move them out. */
 const LONG_CHUNK = 4096;
 let garbage = 0;
