@@ -193,13 +193,12 @@ class BunSocket extends BunEndpoints implements Socket {
     if (start === end) return 0;
     const taken = this.handle.write(bytes, start, end - start);
     if (taken <= 0) return 0;
-    littered(taken / SEALED_PER_GARBAGE);
+    moved(taken);
     return taken;
   }
   giveBack(bytes: Uint8Array): void {
     const buffer = bytes.buffer as ArrayBuffer;
     if (bytes.length < LONG_CHUNK || bytes.length !== buffer.byteLength) return;
-    littered(-bytes.length);
     // One is kept: an allocator that has everything back returns it to the system.
     (lastChunk?.buffer as ArrayBuffer | undefined)?.transfer(0);
     lastChunk = bytes;
@@ -222,28 +221,27 @@ class BunSocket extends BunEndpoints implements Socket {
 }
 
 /**
- * Sockets and ciphers hand out fresh memory, whose size Bun's collector notices late: it is told to look every so many
- * bytes, for young garbage only. More often costs more than it saves; less often is memory that no cache holds.
+ * Ciphers' objects, and chunks that nobody gives back, are memory whose size Bun's collector notices late: it is told to
+ * look every so many bytes, for young garbage only. More often costs more than it saves; where it is less often, the
+ * collector begins by itself, and what it finds goes back to the system and has to be asked for again.
  */
-const GARBAGE_PER_NUDGE = 16 * 1024 * 1024;
-/** Ciphers' objects are garbage too: one byte for so many that are sealed or opened. */
-const SEALED_PER_GARBAGE = 2;
+const NUDGE_BYTES = 16 * 1024 * 1024;
 /** Shorter chunks may live among the collector's objects, and asking for their buffer would move them out. */
 const LONG_CHUNK = 4096;
-let garbage = 0;
+let sinceNudge = 0;
 let lastChunk: Uint8Array | undefined;
 
-function littered(bytes: number): void {
-  garbage += bytes;
-  if (garbage < GARBAGE_PER_NUDGE) return;
-  garbage = 0;
+function moved(bytes: number): void {
+  sinceNudge += bytes;
+  if (sinceNudge < NUDGE_BYTES) return;
+  sinceNudge = 0;
   bun!.gc(false);
 }
 
 const HANDLERS = {
   binaryType: "uint8array",
   data(handle: BunHandle<BunSocket>, bytes: Uint8Array) {
-    littered(bytes.length + bytes.length / SEALED_PER_GARBAGE);
+    moved(bytes.length);
     handle.data.events?.data(bytes);
   },
   drain(handle: BunHandle<BunSocket>) {
