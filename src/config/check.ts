@@ -174,6 +174,9 @@ function checkNamed(
   return name;
 }
 
+/** A timer with more fires at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
+
 function checkLimits(limits: LimitValues, report: Report): LimitValues {
   const checked: Record<string, number | boolean> = {};
   for (const [name, value] of Object.entries(limits)) {
@@ -185,6 +188,8 @@ function checkLimits(limits: LimitValues, report: Report): LimitValues {
       report(["limits", name], `found ${value}, accepted: ${accepted}`);
     } else if (typeof value === "number" && !(Number.isSafeInteger(value) && value >= 0)) {
       report(["limits", name], `found ${value}, accepted: a whole number from 0`);
+    } else if (name.endsWith("Ms") && Number(value) > MAX_TIMER_MS) {
+      report(["limits", name], `found ${value}, accepted: at most ${MAX_TIMER_MS}, 24 days`);
     } else {
       checked[name] = value;
     }

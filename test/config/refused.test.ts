@@ -477,6 +477,11 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "2:20: limits.connectTimeoutMs: found 0.5, accepted: a whole number from 0",
   ],
   [
+    "a time that no timer waits for",
+    `[limits]\nidleTimeoutMs = 2147483648`,
+    "2:17: limits.idleTimeoutMs: found 2147483648, accepted: at most 2147483647, 24 days",
+  ],
+  [
     "names in place of a list",
     `[[site]]\nnames = "a.example"`,
     '2:9: site[0].names: found "a.example", accepted: a list of host names as in ["example.com", "*.example.com"]',
