@@ -145,7 +145,6 @@ class NativeAead implements Aead {
     } catch {
       return undefined;
     }
-    if (GIVES_BACK && end >= LONG_TEXT) giveBackNext(plaintext);
     return plaintext;
   }
 
@@ -188,7 +187,9 @@ const AesGcm = process.versions["bun"] === undefined ? NativeAead : BunAead;
 /** Copies `result`, which nobody else has, to `out` at `at`. */
 function move(result: Uint8Array, out: Uint8Array, at: number): void {
   out.set(result, at);
-  if (GIVES_BACK && result.length >= LONG_TEXT) giveBackNext(result);
+  if (!GIVES_BACK || result.length < LONG_TEXT) return;
+  giveBack(lastSealed);
+  lastSealed = result;
 }
 
 /**
@@ -197,14 +198,16 @@ function move(result: Uint8Array, out: Uint8Array, at: number): void {
  *
  * The last one is kept until there is another: an allocator that has everything back returns it to the system.
  */
-function giveBackNext(result: Uint8Array): void {
-  if (result.length !== result.buffer.byteLength) return;
-  (last?.buffer as ArrayBuffer | undefined)?.transfer(0); // which leaves it empty
-  last = result;
+function giveBack(result: Uint8Array | undefined): void {
+  if (result === undefined || result.byteOffset !== 0) return;
+  const buffer = result.buffer as ArrayBuffer;
+  if (buffer.byteLength - result.length <= CIPHER_BLOCK) buffer.transfer(0); // which leaves it empty
 }
 
 const GIVES_BACK = process.versions["bun"] !== undefined;
-let last: Uint8Array | undefined;
+let lastSealed: Uint8Array | undefined;
+/** A result has room for what a cipher may hold back. */
+const CIPHER_BLOCK = 16;
 /** Shorter ones live among the collector's objects, and asking for their buffer would move them out. */
 const LONG_TEXT = 4096;
 
