@@ -20,11 +20,13 @@ const SETTINGS = {
 
 /**
  * Does not return where it begins anew. Does nothing elsewhere than on Bun and Linux, or where the environment has one of
- * the settings already: then this has been done, or somebody knows better.
+ * the settings already: then this has been done, or somebody knows better. Nor under Bun's profiler, which stops this
+ * thread by signals: one on its way would end the process, whose handlers are gone when it begins anew.
  */
 export function beginWithAllocatorSettings(): void {
   if (process.versions["bun"] === undefined || process.platform !== "linux") return;
   if (Object.keys(SETTINGS).some((name) => process.env[name] !== undefined)) return;
+  if (process.execArgv.some((flag) => flag.startsWith("--cpu-prof"))) return;
   try {
     const command = readFileSync("/proc/self/cmdline", "utf8").split("\0").slice(0, -1);
     process.execve?.(process.execPath, command, { ...process.env, ...SETTINGS });

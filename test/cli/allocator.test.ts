@@ -26,6 +26,14 @@ test("a setting that the environment has is left alone", async () => {
   expect(environment["MIMALLOC_PURGE_HOLES"]).toBe(undefined);
 });
 
+test("under Bun's profiler it goes on as it began: a signal on its way would end it as it begins anew", async () => {
+  const serving = await kit.serve([], {
+    within: ["env", `BUN_OPTIONS=--cpu-prof --cpu-prof-interval 100 --cpu-prof-dir ${kit.folder}`],
+  });
+  expect(environmentOf(serving.ready.pid)["MIMALLOC_PURGE_DELAY"]).toBe(undefined);
+  expect(await serving.stop()).toBe(0);
+});
+
 function environmentOf(pid: number): Readonly<Record<string, string>> {
   const lines = readFileSync(`/proc/${pid}/environ`, "utf8").split("\0").slice(0, -1);
   return Object.fromEntries(lines.map((line) => line.split(/=(.*)/s).slice(0, 2)));
