@@ -63,6 +63,32 @@ describe("respond", () => {
     expect(stream.count).toBe(6);
   });
 
+  it("answers all requests that came before the peer's end, however slow the reader", () => {
+    const { connection, stream } = open("hello");
+    stream.room = 0;
+    send(connection, decode(get("a.example")).repeat(4));
+    connection.end();
+    expect(stream.count).toBe(1);
+    expect(stream.ended).toBe(false);
+    stream.room = Infinity;
+    connection.drain();
+    expect(stream.count).toBe(4);
+    expect(stream.ended).toBe(true);
+  });
+
+  it("answers nothing behind a request with Connection: close, however slow the reader", () => {
+    const { connection, stream } = open("hello");
+    stream.room = 0;
+    send(
+      connection,
+      decode(get("a.example", "/", "Connection: close")) + decode(get("a.example")),
+    );
+    stream.room = Infinity;
+    connection.drain();
+    expect(stream.count).toBe(1);
+    expect(stream.ended).toBe(true);
+  });
+
   it("sends a large body in pieces of 64 KiB, as there is room", () => {
     const text = "0123456789".repeat(100_000);
     const { connection, stream } = open(text);

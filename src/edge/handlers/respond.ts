@@ -81,7 +81,8 @@ class RespondConnection implements HandlerConnection, RequestSink {
   #full = false;
   /** What came while an answer was under way. */
   #rest: Uint8Array | undefined;
-  #phase: "open" | "last answer" | "ended" = "open";
+  /** "peer ended": what came before may hold more requests. */
+  #phase: "open" | "peer ended" | "last answer" | "ended" = "open";
 
   constructor(handler: RespondHandler, stream: Stream, facts: ConnectionFacts) {
     this.#handler = handler;
@@ -96,22 +97,22 @@ class RespondConnection implements HandlerConnection, RequestSink {
   }
 
   end(): void {
-    if (this.#phase === "ended") return;
-    this.#phase = "last answer";
-    if (!this.#busy) this.#end();
+    if (this.#phase === "open") this.#phase = "peer ended";
+    if (!this.#busy && this.#phase !== "ended") this.#end();
   }
 
   drain(): void {
     this.#full = false;
     this.#sendBody();
     while (this.#rest !== undefined && !this.#busy && this.#phase !== "ended") {
+      if (this.#phase === "last answer") return this.#end();
       const rest = this.#rest;
       this.#rest = undefined;
       this.#read(rest, 0, rest.length);
     }
     if (this.#busy || this.#phase === "ended") return;
-    if (this.#phase === "last answer") this.#end();
-    else this.#stream.resume();
+    if (this.#phase === "open") this.#stream.resume();
+    else this.#end();
   }
 
   close(): void {
@@ -146,7 +147,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
     this.#sendBody();
     if (this.#busy) return false;
     if (this.#phase === "last answer") this.#end();
-    return this.#phase === "open";
+    return this.#phase !== "ended";
   }
 
   get #busy(): boolean {
