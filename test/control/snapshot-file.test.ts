@@ -7,8 +7,9 @@ import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { SnapshotFile } from "../../src/control/snapshot-file.ts";
 import type { SnapshotFacts } from "../../src/snapshot/codec.ts";
-import { type Site, Snapshot } from "../../src/snapshot/snapshot.ts";
+import { Snapshot } from "../../src/snapshot/snapshot.ts";
 import type { ServerConfig } from "../../src/tls/config.ts";
+import { bareSite } from "../support/bare-site.ts";
 import { testCrypto, testEchKey } from "../support/server-config.ts";
 
 let folder: string;
@@ -22,19 +23,7 @@ afterEach(async () => {
   await rm(folder, { recursive: true });
 });
 
-const site: Site = {
-  names: ["a.example", "*.a.example"],
-  tls: {
-    policyId: 0,
-    credentials: [],
-    alpn: undefined,
-    groups: [],
-    clientAuth: undefined,
-    tickets: true,
-  },
-  handler: { kind: "respond", text: "this is a" },
-  publicNameOnly: false,
-};
+const site = bareSite(["a.example", "*.a.example"]);
 const snapshot = new Snapshot({ server: {} as ServerConfig, sites: [site] });
 const facts: SnapshotFacts = {
   createdMs: 1,

@@ -4,30 +4,15 @@ import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { type Site, Snapshot, type SnapshotParts } from "../../src/snapshot/snapshot.ts";
 import type { ServerConfig } from "../../src/tls/config.ts";
+import { bareSite } from "../support/bare-site.ts";
 
 const server = {} as ServerConfig; // never looked into
 const bytes = (text: string): Uint8Array => Uint8Array.from(text, (c) => c.charCodeAt(0));
 
-function site(names: readonly string[], publicNameOnly: boolean = false): Site {
-  return {
-    names,
-    tls: {
-      policyId: 0,
-      credentials: [],
-      alpn: undefined,
-      groups: [],
-      clientAuth: undefined,
-      tickets: true,
-    },
-    handler: { kind: "respond", text: names.join() },
-    publicNameOnly,
-  };
-}
-
-const exact = site(["example.com", "www.example.com"]);
-const wildcard = site(["*.example.com"]);
-const address = site(["127.0.0.1", "::1"]);
-const publicName = site(["cloud.example.net"], true);
+const exact = bareSite(["example.com", "www.example.com"]);
+const wildcard = bareSite(["*.example.com"]);
+const address = bareSite(["127.0.0.1", "::1"]);
+const publicName = bareSite(["cloud.example.net"], true);
 const snapshot = (parts: Omit<SnapshotParts, "server" | "sites"> = {}): Snapshot =>
   new Snapshot({ server, sites: [exact, wildcard, address, publicName], ...parts });
 
@@ -62,7 +47,7 @@ describe("policy 6.1: find", () => {
     const name = fc.array(label, { minLength: 1, maxLength: 4 }).map((labels) => labels.join("."));
     const pattern = fc.tuple(fc.boolean(), name).map(([wild, text]) => wild ? `*.${text}` : text);
     fc.assert(fc.property(fc.uniqueArray(pattern, { maxLength: 8 }), name, (patterns, asked) => {
-      const sites = patterns.map((text) => site([text]));
+      const sites = patterns.map((text) => bareSite([text]));
       const model = sites.find(({ names }) => names[0] === asked) ??
         sites.find(({ names }) =>
           names[0] === "*" + asked.slice(asked.indexOf(".")) && asked.includes(".")
@@ -74,7 +59,7 @@ describe("policy 6.1: find", () => {
 });
 
 test("policy 8.7: a site that requires ECH is as if unknown to who comes without", () => {
-  const hidden: Site = { ...site(["hidden.example"]), requireEch: true };
+  const hidden: Site = { ...bareSite(["hidden.example"]), requireEch: true };
   const it = new Snapshot({ server, sites: [exact, hidden], fallbackSni: "example.com" });
   expect(it.find(bytes("hidden.example"), true)).toBe(hidden);
   expect(it.find(bytes("hidden.example"), false)).toBe(exact);
@@ -87,7 +72,7 @@ test("policy 8.7: a site that requires ECH is as if unknown to who comes without
 
 test("What is passed on is found by its text, and never under TLS", () => {
   const passed: Site = {
-    ...site(["p.example"]),
+    ...bareSite(["p.example"]),
     handler: { kind: "passthrough", upstreams: [{ path: "/s" }], proxyProtocol: 0 },
   };
   const it = new Snapshot({ server, sites: [passed] });
@@ -136,7 +121,7 @@ describe("policy 6.3: findWithoutName", () => {
 
 describe("Snapshot refuses", () => {
   test("policy 2.5: one name in two sites", () => {
-    expect(() => new Snapshot({ server, sites: [exact, site(["Example.com"])] })).toThrow(
+    expect(() => new Snapshot({ server, sites: [exact, bareSite(["Example.com"])] })).toThrow(
       new RangeError("Cannot build a snapshot: two sites are called example.com"),
     );
   });
@@ -154,12 +139,12 @@ describe("Snapshot refuses", () => {
 });
 
 describe("with", () => {
-  const site1 = site(["a.example", "b.example"]);
-  const site2 = site(["*.example"]);
+  const site1 = bareSite(["a.example", "b.example"]);
+  const site2 = bareSite(["*.example"]);
   const base = new Snapshot({ server, sites: [site1, site2], fallbackSni: "b.example" });
 
   test("a renewed site keeps its place, and the index is the same one", () => {
-    const renewed = site(["a.example", "b.example"]);
+    const renewed = bareSite(["a.example", "b.example"]);
     const next = base.with([[0, renewed]]);
     expect(next.index).toBe(base.index);
     expect(next.slots.toArray()).toEqual([renewed, site2]);
@@ -169,7 +154,7 @@ describe("with", () => {
   });
 
   test("what is added and removed lies in an overlay over the same base", () => {
-    const added = site(["new.example"]);
+    const added = bareSite(["new.example"]);
     const next = base.with([[1, undefined], [undefined, added]]);
     expect(next.index.base).toBe(base.index.base);
     expect(next.index.overlay.size).toBe(2);
@@ -182,7 +167,7 @@ describe("with", () => {
   });
 
   test("a name moves from one site to another", () => {
-    const [less, more] = [site(["a.example"]), site(["*.example", "b.example"])];
+    const [less, more] = [bareSite(["a.example"]), bareSite(["*.example", "b.example"])];
     const next = base.with([[1, more], [0, less]]);
     expect(next.find(bytes("b.example"))).toBe(more);
     expect(next.find(bytes("a.example"))).toBe(less);
@@ -190,9 +175,9 @@ describe("with", () => {
   });
 
   test("one name in two sites, and a site that is not here, are refused", () => {
-    const same = site(["b.example"]);
+    const same = bareSite(["b.example"]);
     expect(() => base.with([[undefined, same]])).toThrow("two sites are called b.example");
-    expect(() => base.with([[undefined, site(["c.test"])], [undefined, site(["c.test"])]]))
+    expect(() => base.with([[undefined, bareSite(["c.test"])], [undefined, bareSite(["c.test"])]]))
       .toThrow("two sites are called c.test");
     expect(() => base.with([[7, same]])).toThrow("Cannot change place 7: no site is there");
     expect(() => base.with([[0, undefined], [1, undefined]]))
@@ -200,7 +185,7 @@ describe("with", () => {
   });
 
   test("more changes than an overlay holds become a new base", () => {
-    const many = Array.from({ length: 5000 }, (_, i) => site([`n${i}.test`]));
+    const many = Array.from({ length: 5000 }, (_, i) => bareSite([`n${i}.test`]));
     const next = base.with(many.map((one) => [undefined, one]));
     expect(next.index.overlay.size).toBe(0);
     expect(next.find(bytes("n4999.test"))).toBe(many[4999]);
@@ -208,12 +193,12 @@ describe("with", () => {
   });
 
   test("adding one site to 100,000 costs far less than 10 ms of the processor", () => {
-    const sites = Array.from({ length: 100_000 }, (_, i) => site([`n${i}.example`]));
+    const sites = Array.from({ length: 100_000 }, (_, i) => bareSite([`n${i}.example`]));
     let snapshot = new Snapshot({ server, sites });
     const { base: names } = snapshot.index;
     const times = Array.from({ length: 200 }, (_, i) => {
       const from = process.cpuUsage();
-      snapshot = snapshot.with([[undefined, site([`added${i}.example`])]]);
+      snapshot = snapshot.with([[undefined, bareSite([`added${i}.example`])]]);
       const { user, system } = process.cpuUsage(from);
       return (user + system) / 1000;
     });
@@ -232,7 +217,7 @@ describe("with", () => {
           const sites = wanted.map((list) =>
             list.filter((one) => !taken.has(one) && taken.add(one))
           )
-            .filter((list) => list.length > 0).map((list) => site(list));
+            .filter((list) => list.length > 0).map((list) => bareSite(list));
           const old = snapshot.sites.map(({ names }) => snapshot.slotOf(names[0]!));
           const length = Math.max(old.length, sites.length);
           snapshot = snapshot.with(Array.from({ length }, (_, i) => [old[i], sites[i]]));
