@@ -32,33 +32,52 @@ export function signingKey(
   primitives: SignaturePrimitives,
   source: string | PrivateKeyBlock,
 ): SigningKey {
-  const key = readPrivateKey(typeof source === "string" ? blockOf(source) : source);
-  const schemes = schemesOf(key, OWN_RSA_BITS);
+  const block = typeof source === "string" ? blockOf(source) : source;
+  const key = readPrivateKey(block);
+  const schemes = isPlainP256(block) ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
-  const algorithm = ALGORITHM_OF[schemes[0]!];
-  const { signer, verify } = primitives[algorithm];
-  const sign = signer(key.object);
-  let publicKey: KeyObject | undefined;
-  // Made when it is asked for: of very many keys most are only signed with.
-  const itsPublicKey = (): KeyObject => publicKey ??= createPublicKey(key.object);
-  return {
-    schemes,
-    get spki() {
-      return spkiOf(itsPublicKey(), key.pss);
-    },
-    slow: algorithm === "rsa",
-    sign(scheme, content) {
-      if (!schemes.includes(scheme)) {
-        throw new RangeError(`Cannot sign ${scheme} with ${describe(key)}`);
-      }
-      const signature = sign(scheme, content);
-      // RFC 9846 §C.3: a fault during the CRT computation would give the key away.
-      if (algorithm === "rsa" && !verify(itsPublicKey(), scheme, content, signature)) {
-        throw new Error("RSA signature does not verify");
-      }
-      return signature;
-    },
-  };
+  return new PrivateKey(primitives[ALGORITHM_OF[schemes[0]!]], schemes, key);
+}
+
+/** A class and few fields: of very many keys thousands are ready at a time, and the collector visits each object. */
+class PrivateKey implements SigningKey {
+  readonly schemes: readonly SignatureName[];
+  readonly #key: Key;
+  readonly #sign: ReturnType<Signatures["signer"]>;
+  readonly #verify: Signatures["verify"];
+  /** Made when it is asked for: of very many keys most are only signed with. */
+  #publicKey: KeyObject | undefined;
+
+  constructor({ signer, verify }: Signatures, schemes: readonly SignatureName[], key: Key) {
+    this.schemes = schemes;
+    this.#key = key;
+    this.#sign = signer(key.object);
+    this.#verify = verify;
+  }
+
+  get spki(): Uint8Array {
+    return spkiOf(this.#itsPublicKey, this.#key.pss);
+  }
+
+  get slow(): boolean {
+    return ALGORITHM_OF[this.schemes[0]!] === "rsa";
+  }
+
+  sign(scheme: SignatureName, content: Uint8Array): Uint8Array {
+    if (!this.schemes.includes(scheme)) {
+      throw new RangeError(`Cannot sign ${scheme} with ${describe(this.#key)}`);
+    }
+    const signature = this.#sign(scheme, content);
+    // RFC 9846 §C.3: a fault during the CRT computation would give the key away.
+    if (this.slow && !this.#verify(this.#itsPublicKey, scheme, content, signature)) {
+      throw new Error("RSA signature does not verify");
+    }
+    return signature;
+  }
+
+  get #itsPublicKey(): KeyObject {
+    return this.#publicKey ??= createPublicKey(this.#key.object);
+  }
 }
 
 /** False for whatever is wrong: signature, key, or a key that does not fit the scheme. */
@@ -110,13 +129,24 @@ function schemesOf({ object, pss }: Key, minRsaBits: number): readonly Signature
   return pss?.schemes ?? RSAE_SCHEMES;
 }
 
+/** As nearly all keys are; of a key that could be read, this says all that asking its object would. */
+function isPlainP256({ label, der }: PrivateKeyBlock): boolean {
+  if (label !== "PRIVATE KEY" || der[0] !== 0x30 || der[1] !== 0x81) return false;
+  for (let i = 0; i < PKCS8_P256.length; i++) if (der[3 + i] !== PKCS8_P256[i]) return false;
+  return true;
+}
+
+/** What follows tag and length of a PKCS#8 key: version 0, id-ecPublicKey and prime256v1 (RFC 5208 §5, RFC 5480 §2.1). */
+const PKCS8_P256 = bytesOf("020100 3013 06072a8648ce3d0201 06082a8648ce3d030107");
+const P256_SCHEMES: readonly SignatureName[] = ["ecdsa_secp256r1_sha256"];
+
 /** No RSA key is as short, and most keys are: they need not be looked into. */
 const NO_RSA_KEY = 256;
 const OWN_RSA_BITS = 2048;
 /** Whether a peer's key is strong enough is for the check of its chain to say; this only keeps nonsense out. */
 const PEER_RSA_BITS = 1024;
 const EC_SCHEMES: Readonly<Record<string, readonly SignatureName[]>> = {
-  prime256v1: ["ecdsa_secp256r1_sha256"],
+  prime256v1: P256_SCHEMES,
   secp384r1: ["ecdsa_secp384r1_sha384"],
 };
 const RSAE_SCHEMES: readonly SignatureName[] = [
@@ -130,6 +160,10 @@ const PEM_TYPES = {
   "EC PRIVATE KEY": "sec1",
   "RSA PRIVATE KEY": "pkcs1",
 } as const;
+
+function bytesOf(hex: string): Uint8Array {
+  return Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"));
+}
 
 /** The first private key of a PEM text; what stands before it ("EC PARAMETERS", certificates) is passed over. */
 function blockOf(pem: string): PrivateKeyBlock {
