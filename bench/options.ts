@@ -110,7 +110,7 @@ of results that are there:
   --peers NAMES        go, caddy, nginx, haproxy, by comma, or none (default: those that are installed, beside Bun)
   --rounds N           rounds (default: handshake 12, throughput 5, record 12, idle 3, forward 30, trie 7, others 9)
   --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
-  --warm-up N          connections per server beforehand (handshake 16000, throughput 5000, idle 1500)
+  --warm-up N          connections per server beforehand (handshake 32000, throughput 5000, idle 1500)
   --concurrency N      connections at a time (default 1)
   --seconds N          of each load (throughput 5)
   --megabytes N        of each load (record 128)
@@ -140,7 +140,7 @@ interface Numbers {
 const COMMON: Numbers = {
   rounds: 9,
   connections: 300,
-  warmUp: 16_000,
+  warmUp: 32_000,
   seconds: 5,
   megabytes: 128,
   handshakes: 100_000,
