@@ -19,7 +19,7 @@ test("A bench by itself has the defaults", () => {
     rounds: 12,
     roundSeconds: undefined,
     connections: 300,
-    warmUp: 16_000,
+    warmUp: 32_000,
     concurrency: 1,
     seconds: 5,
     megabytes: 128,
