@@ -1,6 +1,6 @@
 /**
  * Private keys made ready to sign when they are first needed. Ready ones take kilobytes each, and of very many sites
- * few are visited at a time: those least recently used go back to what they are made from.
+ * few are visited at a time: those not used lately go back to what they are made from.
  * @module
  */
 import type { Crypto, PrivateKeyBlock, SigningKey } from "../crypto/crypto.ts";
