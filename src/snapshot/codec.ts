@@ -1,7 +1,7 @@
 /**
  * A snapshot as bytes, for a file: what a start serves with at once, and what a process gets from another one.
  *
- *     "sottosn6"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
+ *     "sottosn7"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
  *     checksum of all before it
  *
  * Read back, sites, certificates and keys are views of the file's bytes, and made when they are first asked for. It holds
@@ -256,4 +256,4 @@ const SECTION_HEADER = 16;
 const SLOTS_PER_SECTION = 64;
 const MAX_PART = 1 << 18;
 /** Its last character is the version: another one is not read, what it holds is built anew. */
-const MAGIC = text("sottosn6");
+const MAGIC = text("sottosn7");

@@ -2,8 +2,10 @@
  * One site as bytes, and back. What many sites have in common is said by number.
  * @module
  */
+import { SignatureScheme } from "../tls/wire/code-points.ts";
 import { decodePem, encodePem } from "../x509/pem.ts";
 import type { SiteCredential, SiteCredentialParts } from "./credential.ts";
+import { P256Key, SCALAR_LENGTH, splitP256Key } from "./p256-key.ts";
 import type { ReadFiles } from "./snapshot.ts";
 
 /** One site; numbers of common blobs where many sites say the same. */
@@ -73,9 +75,11 @@ function encodeCredential(w: ByteWriter, one: CredentialRecord, siteNames: reado
     one.names.every((name, i) => name === siteNames[i]);
   const hasLocalId = one.id === localId(siteNames);
   const isPkcs8 = one.key.label === PRIVATE_KEY;
+  const p256 = splitP256Key(one.key, one.leaf);
   w.u8(
     (hasItsNames ? Flag.itsNames : 0) | (one.origin === "operator" ? Flag.operator : 0) |
-      (hasLocalId ? Flag.localId : 0) | (isPkcs8 ? Flag.pkcs8 : 0),
+      (hasLocalId ? Flag.localId : 0) | (isPkcs8 ? Flag.pkcs8 : 0) |
+      (p256 !== undefined ? Flag.p256 : 0),
   );
   if (!hasLocalId) w.text(one.id);
   if (!hasItsNames) w.texts(one.names);
@@ -86,6 +90,11 @@ function encodeCredential(w: ByteWriter, one: CredentialRecord, siteNames: reado
   w.bytes(one.leaf);
   w.u16(one.above.length);
   for (const number of one.above) w.u32(number);
+  if (p256 !== undefined) {
+    w.u32(p256.pointAt);
+    w.raw(p256.scalar);
+    return;
+  }
   if (!isPkcs8) w.text(one.key.label);
   w.bytes(one.key.der);
 }
@@ -97,16 +106,30 @@ function decodeCredential(r: ByteReader, siteNames: readonly string[]): Credenti
   const origin = (flags & Flag.operator) === 0 ? "managed" : "operator";
   const notBeforeMs = r.f64();
   const notAfterMs = r.f64();
-  const schemes = r.numbers();
+  const schemes = sharedSchemes(r.numbers());
   const leaf = r.bytes();
   const above = r.numbers();
-  const label = (flags & Flag.pkcs8) === 0 ? r.text() : PRIVATE_KEY;
-  const key = { label, der: r.bytes() };
+  const key = decodeKey(r, flags, leaf);
   return { id, names, origin, notBeforeMs, notAfterMs, schemes, leaf, above, key };
 }
 
+/** Nearly all keys have these: one list for all of them. */
+const P256_SCHEMES: readonly number[] = [SignatureScheme.ecdsa_secp256r1_sha256];
+
+function sharedSchemes(schemes: readonly number[]): readonly number[] {
+  return schemes.length === 1 && schemes[0] === P256_SCHEMES[0] ? P256_SCHEMES : schemes;
+}
+
+function decodeKey(r: ByteReader, flags: number, leaf: Uint8Array): PrivateKeyDer {
+  if ((flags & Flag.p256) !== 0) {
+    return new P256Key({ pointAt: r.u32(), scalar: r.raw(SCALAR_LENGTH) }, leaf);
+  }
+  const label = (flags & Flag.pkcs8) === 0 ? r.text() : PRIVATE_KEY;
+  return { label, der: r.bytes() };
+}
+
 /** What most of them are, said in a bit. */
-const Flag = { itsNames: 1, operator: 2, localId: 4, pkcs8: 8 } as const;
+const Flag = { itsNames: 1, operator: 2, localId: 4, pkcs8: 8, p256: 16 } as const;
 const PRIVATE_KEY = "PRIVATE KEY";
 
 /** What a credential of the local CA is called. */
@@ -153,6 +176,11 @@ class ByteWriter {
 
   bytes(value: Uint8Array): void {
     this.u32(value.length);
+    this.raw(value);
+  }
+
+  /** Whoever reads it knows how long it is. */
+  raw(value: Uint8Array): void {
     const at = this.#room(value.length);
     this.#bytes.set(value, at);
   }
@@ -213,7 +241,10 @@ class ByteReader {
   }
 
   bytes(): Uint8Array {
-    const length = this.u32();
+    return this.raw(this.u32());
+  }
+
+  raw(length: number): Uint8Array {
     const start = this.#at;
     this.#at += length;
     if (this.#at > this.#bytes.length) throw new RangeError("it ends too early");
