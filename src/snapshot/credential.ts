@@ -47,7 +47,7 @@ export interface SiteCredentialParts {
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
   /** By what its key is known to whoever holds keys; default: the credential itself. */
-  readonly keyOwner?: number;
+  readonly keyOwner?: number | undefined;
   readonly notBeforeMs: number;
   /** The first end in the chain. */
   readonly notAfterMs: number;

@@ -142,33 +142,30 @@ export class PackedSites implements SiteSource {
   #make(slot: number, bytes: Uint8Array): Site {
     const { names, profile, handler, files, credentials } = decodeSite(bytes);
     const common = this.common.value(profile, this.#readProfile);
-    const origin = originFields();
-    const hasOrigin = this.readOrigin(slot, origin);
-    return {
-      ...common,
+    const { policyId, alpn, groups, clientAuth, tickets } = common.tls;
+    const made = credentials.map((one, i) => this.#makeCredential(one, this.#keyOwner(slot, i)));
+    const site: { -readonly [K in keyof Site]: Site[K] } = {
       names,
-      tls: {
-        ...common.tls,
-        credentials: credentials.map((one, i) =>
-          this.#readCredential(one, this.#keyOwner(slot, i))
-        ),
-      },
+      tls: { policyId, credentials: made, alpn, groups, clientAuth, tickets },
       handler: typeof handler === "number"
         ? this.common.value(handler, readHandler)
         : JSON.parse(handler) as HandlerSpec,
-      ...(hasOrigin && { origin }),
-      ...(files && { files }),
+      publicNameOnly: common.publicNameOnly,
     };
+    if (common.requireEch !== undefined) site.requireEch = common.requireEch;
+    if (common.hosts !== undefined) site.hosts = common.hosts;
+    const origin = originFields();
+    if (this.readOrigin(slot, origin)) site.origin = origin;
+    if (files !== undefined) site.files = files;
+    return site;
   }
 
-  #readCredential(record: CredentialRecord, keyOwner: number | undefined) {
-    const { leaf, above, ...rest } = record;
-    const chain = [leaf, ...above.map((number) => this.common.get(number))];
-    return new SiteCredential(this.#keys, {
-      ...rest,
-      chain,
-      ...(keyOwner !== undefined && { keyOwner }),
-    });
+  #makeCredential(record: CredentialRecord, keyOwner: number | undefined): SiteCredential {
+    const { id, names, origin, notBeforeMs, notAfterMs, schemes, leaf, above, key } = record;
+    const chain = [leaf];
+    for (const number of above) chain.push(this.common.get(number));
+    const parts = { id, names, origin, notBeforeMs, notAfterMs, schemes, chain, key, keyOwner };
+    return new SiteCredential(this.#keys, parts);
   }
 
   /** A key that is ready stays so when its site is let go and made again. */
