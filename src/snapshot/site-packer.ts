@@ -19,6 +19,8 @@ export class SitePacker {
   readonly #view: DataView;
   /** Sites of it are copied as they are: numbers of common blobs go on meaning the same. */
   readonly #packed: PackedSites | undefined;
+  /** Handlers that some site has said in full. */
+  readonly #said = new Set<string>();
 
   constructor(crypto: Pick<Crypto, "digest">, slots: SiteSlots) {
     this.#slots = slots;
@@ -108,14 +110,20 @@ export class SitePacker {
       requireEch,
       hosts: hosts ?? null,
     };
-    const handler = JSON.stringify(site.handler);
     return encodeSite({
       names,
       profile: this.#common.textNumber(JSON.stringify(profile)),
-      handler: handler.length > MAX_OWN_HANDLER ? this.#common.textNumber(handler) : handler,
+      handler: this.#handler(JSON.stringify(site.handler)),
       files,
       credentials: tls.credentials.map(this.#credential),
     });
+  }
+
+  /** Read back, those of one number are one object, with one handler behind it. */
+  #handler(json: string): string | number {
+    if (json.length > MAX_OWN_HANDLER || this.#said.has(json)) return this.#common.textNumber(json);
+    if (this.#said.size < MAX_SAID) this.#said.add(json);
+    return json;
   }
 
   readonly #credential = (credential: SiteConfig["credentials"][number]): CredentialRecord => {
@@ -153,7 +161,9 @@ function packedBase(slots: SiteSlots): PackedSites | undefined {
   return base instanceof PackedSites ? base : undefined;
 }
 
-/** A longer one is said once for all sites that have it. */
+/** A longer one is said once for all sites that have it, a shorter one by the first of them as well. */
 const MAX_OWN_HANDLER = 128;
+/** So many different ones are remembered. */
+const MAX_SAID = 1024;
 const MAX_KNOWN = 4096;
 const MAX_START = 0xf000_0000;

@@ -160,6 +160,21 @@ describe("A snapshot", () => {
     expect(b![1]!.chain[1]).toBe(b![0]!.chain[1]);
   });
 
+  test("has a handler that several sites have as one object, and says it no more than twice", () => {
+    const [a] = snapshot().sites;
+    const handler = (text: string) => ({ kind: "respond", text }) as const;
+    const texts = ["same", "same", "other", "same"];
+    const sites = texts.map((text, i) => ({ ...a!, names: [`${i}.x`], handler: handler(text) }));
+    const file = Buffer.concat([
+      ...encodeSnapshot(crypto, new Snapshot({ server, sites }), facts),
+    ]);
+    const { table } = decodeSnapshot(crypto, Uint8Array.from(file));
+    const read = table.slots.toArray().map((site) => site!.handler);
+    expect(read).toEqual(texts.map(handler));
+    expect(read[1]).toBe(read[3]);
+    expect(file.toString("latin1").split('"same"').length - 1).toBe(2);
+  });
+
   test("signs with keys that are read when they are first needed", () => {
     const { table } = decodeSnapshot(crypto, encoded());
     const [read] = table.slots.get(0)!.tls.credentials;
