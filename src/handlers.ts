@@ -36,6 +36,8 @@ export class SiteHandlers {
   readonly #apps = new Map<string, AppHandler>();
   #passesOn = false;
   readonly #passedOn = new WeakMap<Site, ForwardHandler>();
+  /** Very many sites may have one text. */
+  readonly #responding = new WeakMap<HandlerSpec, RespondHandler>();
 
   constructor(parts: SiteHandlersParts) {
     this.#parts = parts;
@@ -64,7 +66,7 @@ export class SiteHandlers {
   of({ handler }: Site): Handler {
     switch (handler.kind) {
       case "respond":
-        return new RespondHandler(handler.text);
+        return this.#respond(handler);
       case "redirect":
         return new RedirectHandler(handler);
       case "app":
@@ -73,6 +75,14 @@ export class SiteHandlers {
       case "passthrough":
         return new ForwardHandler(handler, this.#upstreams);
     }
+  }
+
+  #respond(spec: Extract<HandlerSpec, { kind: "respond" }>): RespondHandler {
+    let handler = this.#responding.get(spec);
+    if (handler === undefined) {
+      this.#responding.set(spec, handler = new RespondHandler(spec.text));
+    }
+    return handler;
   }
 
   /** These are the sites from now on: of upstreams that none of them has nothing is kept. */
