@@ -156,6 +156,14 @@ export async function supervise(options: StartOptions): Promise<Running> {
     });
   }
 
+  /** The workers could not be told of another configuration, and serve by this one. */
+  async function takeBack(config: Config): Promise<void> {
+    current = config;
+    await control.reload(config).catch((error: unknown) => {
+      log.event("error", "snapshot_failed", { err: messageOf(error) });
+    });
+  }
+
   let workersTrouble: BindError | undefined;
   try {
     const trouble = await pool.start(workers);
@@ -207,7 +215,16 @@ export async function supervise(options: StartOptions): Promise<Running> {
         throw error;
       }
       isReloading = false;
-      await push();
+      try {
+        await push();
+      } catch (error) {
+        // Who has not taken it is replaced by one that has. Any other error leaves all of them with the old one.
+        if (!(error instanceof WorkerError)) {
+          await takeBack(before);
+          throw error;
+        }
+        log.event("error", "snapshot_failed", { err: error.message });
+      }
       if (limitsOf(next) !== limitsOf(before)) await pool.replaceAll();
     },
     stop,

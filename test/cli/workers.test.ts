@@ -186,6 +186,24 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
     );
   });
 
+  test("design 11: where no worker can be told of it, the supervisor takes a reload back", async () => {
+    const sites = (name: string) =>
+      `[ech]\npublic_name = "${name}.localhost"\n[[site]]\nnames = ["localhost"]\nrespond = "${name}"\n`;
+    for (const name of ["old", "new"]) {
+      await writeFile(join(folder, `${name}.toml`), sites(name));
+    }
+    const script = join(import.meta.dirname, "fixtures/reload-unwritten.ts");
+    const program = startProgram([folder], { script });
+    programs.push(program);
+    const { stdout, stderr } = await program.ended;
+    const said = stdout.trim().split("\n").map((line) => JSON.parse(line) as unknown[]);
+    expect(said, stderr).toEqual([
+      ["before", "old.localhost", 2],
+      [expect.stringMatching(/^Cannot write .*snapshot/), "old.localhost", 2],
+      ["taken", "new.localhost", 2],
+    ]);
+  });
+
   test("A reload that changes limits of connections puts new workers in the place of the old", async () => {
     await site("first");
     const served = await serve();
