@@ -252,7 +252,7 @@ class ByteReader {
   }
 
   text(): string {
-    return textOf(this.bytes());
+    return DECODER.decode(this.bytes());
   }
 
   texts(): string[] {
@@ -270,18 +270,6 @@ class ByteReader {
   finish(): void {
     if (this.#at !== this.#bytes.length) throw new RangeError("there is more than belongs to it");
   }
-}
-
-/** Most texts are short and ASCII: made byte by byte they take a fifth of the time. */
-function textOf(bytes: Uint8Array): string {
-  let text = "";
-  if (bytes.length > 64) return DECODER.decode(bytes);
-  for (let i = 0; i < bytes.length; i++) {
-    const byte = bytes[i]!;
-    if (byte > 0x7f) return DECODER.decode(bytes);
-    text += String.fromCharCode(byte);
-  }
-  return text;
 }
 
 const ENCODER = new TextEncoder();
