@@ -32,9 +32,9 @@ export function signingKey(
   primitives: SignaturePrimitives,
   source: string | PrivateKeyBlock,
 ): SigningKey {
-  const block = typeof source === "string" ? blockOf(source) : source;
-  const key = readPrivateKey(block);
-  const schemes = isPlainP256(block) ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
+  const { label, der } = typeof source === "string" ? blockOf(source) : source;
+  const key = readPrivateKey(label, der);
+  const schemes = isPlainP256(label, der) ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
   return new PrivateKey(primitives[ALGORITHM_OF[schemes[0]!]], schemes, key);
 }
@@ -42,21 +42,27 @@ export function signingKey(
 /** A class and few fields: of very many keys thousands are ready at a time, and the collector visits each object. */
 class PrivateKey implements SigningKey {
   readonly schemes: readonly SignatureName[];
-  readonly #key: Key;
+  readonly #object: KeyObject;
+  readonly #pss: PssBinding | undefined;
   readonly #sign: ReturnType<Signatures["signer"]>;
   readonly #verify: Signatures["verify"];
   /** Made when it is asked for: of very many keys most are only signed with. */
   #publicKey: KeyObject | undefined;
 
-  constructor({ signer, verify }: Signatures, schemes: readonly SignatureName[], key: Key) {
+  constructor(
+    { signer, verify }: Signatures,
+    schemes: readonly SignatureName[],
+    { object, pss }: Key,
+  ) {
     this.schemes = schemes;
-    this.#key = key;
-    this.#sign = signer(key.object);
+    this.#object = object;
+    this.#pss = pss;
+    this.#sign = signer(object);
     this.#verify = verify;
   }
 
   get spki(): Uint8Array {
-    return spkiOf(this.#itsPublicKey, this.#key.pss);
+    return spkiOf(this.#itsPublicKey, this.#pss);
   }
 
   get slow(): boolean {
@@ -65,7 +71,8 @@ class PrivateKey implements SigningKey {
 
   sign(scheme: SignatureName, content: Uint8Array): Uint8Array {
     if (!this.schemes.includes(scheme)) {
-      throw new RangeError(`Cannot sign ${scheme} with ${describe(this.#key)}`);
+      const key = describe({ object: this.#object, pss: this.#pss });
+      throw new RangeError(`Cannot sign ${scheme} with ${key}`);
     }
     const signature = this.#sign(scheme, content);
     // RFC 9846 §C.3: a fault during the CRT computation would give the key away.
@@ -76,7 +83,7 @@ class PrivateKey implements SigningKey {
   }
 
   get #itsPublicKey(): KeyObject {
-    return this.#publicKey ??= createPublicKey(this.#key.object);
+    return this.#publicKey ??= createPublicKey(this.#object);
   }
 }
 
@@ -130,7 +137,7 @@ function schemesOf({ object, pss }: Key, minRsaBits: number): readonly Signature
 }
 
 /** As nearly all keys are; of a key that could be read, this says all that asking its object would. */
-function isPlainP256({ label, der }: PrivateKeyBlock): boolean {
+function isPlainP256(label: string, der: Uint8Array): boolean {
   if (label !== "PRIVATE KEY" || der[0] !== 0x30 || der[1] !== 0x81) return false;
   for (let i = 0; i < PKCS8_P256.length; i++) if (der[3 + i] !== PKCS8_P256[i]) return false;
   return true;
@@ -172,7 +179,7 @@ function blockOf(pem: string): PrivateKeyBlock {
   return { label: block[1]!, der: Buffer.from(block[2]!, "base64") };
 }
 
-function readPrivateKey({ label, der: bytes }: PrivateKeyBlock): Key {
+function readPrivateKey(label: string, bytes: Uint8Array): Key {
   const type = PEM_TYPES[label as keyof typeof PEM_TYPES];
   const der = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   try {
