@@ -146,7 +146,8 @@ function signOnly(
   wasm: WasmPrimitives,
   name: "ecdsa-p256" | "ecdsa-p384",
 ): Signatures {
-  return { ...native[name], signer: wasm[name].signer };
+  const { verify } = native[name];
+  return { ...wasm[name], verify };
 }
 
 function chaCha20(

@@ -114,6 +114,16 @@ export interface PrivateKeyBlock {
   /** "PRIVATE KEY", "EC PRIVATE KEY", "RSA PRIVATE KEY" */
   readonly label: string;
   readonly der: Uint8Array;
+  /** Where they are known, for providers that have no use for the rest. Undefined also of a P-256 key: look into `der`. */
+  readonly p256?: P256Numbers;
+}
+
+/** A key of P-256: the bytes may be views of something larger, and are not kept. */
+export interface P256Numbers {
+  /** Big-endian, 32 bytes. */
+  readonly scalar: Uint8Array;
+  /** Uncompressed, 65 bytes. */
+  readonly point: Uint8Array;
 }
 
 export interface Aead {

@@ -7,7 +7,7 @@
  */
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, createPublicKey } from "node:crypto";
-import type { PrivateKeyBlock, SignatureName, SigningKey } from "./crypto.ts";
+import type { P256Numbers, PrivateKeyBlock, SignatureName, SigningKey } from "./crypto.ts";
 import type { Primitives } from "./primitives.ts";
 import { pssPrivateKey, pssPublicKey, pssSpki } from "./rsa-pss-key.ts";
 
@@ -16,6 +16,11 @@ export interface Signatures {
   readonly signer: (
     privateKey: KeyObject,
   ) => (scheme: SignatureName, content: Uint8Array) => Uint8Array;
+  /**
+   * The same of numbers, where the library wants no more. Keeps copies of them.
+   * @throws {TypeError} the point is not the scalar's
+   */
+  readonly rawSigner?: (numbers: P256Numbers) => ReturnType<Signatures["signer"]>;
   /** May throw what the library throws on a malformed signature. */
   readonly verify: (
     publicKey: KeyObject,
@@ -32,9 +37,12 @@ export function signingKey(
   primitives: SignaturePrimitives,
   source: string | PrivateKeyBlock,
 ): SigningKey {
-  const { label, der } = typeof source === "string" ? blockOf(source) : source;
-  const key = readPrivateKey(label, der);
-  const schemes = isPlainP256(label, der) ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
+  const block = typeof source === "string" ? blockOf(source) : source;
+  const { p256 } = block;
+  const raw = primitives["ecdsa-p256"].rawSigner;
+  if (p256 !== undefined && raw !== undefined) return new P256PrivateKey(raw(p256), p256.point);
+  const key = readPrivateKey(block);
+  const schemes = p256 !== undefined ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
   if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
   return new PrivateKey(primitives[ALGORITHM_OF[schemes[0]!]], schemes, key);
 }
@@ -87,6 +95,30 @@ class PrivateKey implements SigningKey {
   }
 }
 
+/** One that nobody had to parse. */
+class P256PrivateKey implements SigningKey {
+  readonly schemes: readonly SignatureName[] = P256_SCHEMES;
+  readonly slow = false;
+  readonly #sign: ReturnType<Signatures["signer"]>;
+  readonly #point: Uint8Array;
+
+  constructor(sign: ReturnType<Signatures["signer"]>, point: Uint8Array) {
+    this.#sign = sign;
+    this.#point = point.slice();
+  }
+
+  get spki(): Uint8Array {
+    return Uint8Array.of(...P256_SPKI, ...this.#point);
+  }
+
+  sign(scheme: SignatureName, content: Uint8Array): Uint8Array {
+    if (scheme !== P256_SCHEMES[0]) {
+      throw new RangeError(`Cannot sign ${scheme} with a key of type ec (prime256v1)`);
+    }
+    return this.#sign(scheme, content);
+  }
+}
+
 /** False for whatever is wrong: signature, key, or a key that does not fit the scheme. */
 export function verify(
   primitives: SignaturePrimitives,
@@ -136,16 +168,9 @@ function schemesOf({ object, pss }: Key, minRsaBits: number): readonly Signature
   return pss?.schemes ?? RSAE_SCHEMES;
 }
 
-/** As nearly all keys are; of a key that could be read, this says all that asking its object would. */
-function isPlainP256(label: string, der: Uint8Array): boolean {
-  if (label !== "PRIVATE KEY" || der[0] !== 0x30 || der[1] !== 0x81) return false;
-  for (let i = 0; i < PKCS8_P256.length; i++) if (der[3 + i] !== PKCS8_P256[i]) return false;
-  return true;
-}
-
-/** What follows tag and length of a PKCS#8 key: version 0, id-ecPublicKey and prime256v1 (RFC 5208 §5, RFC 5480 §2.1). */
-const PKCS8_P256 = bytesOf("020100 3013 06072a8648ce3d0201 06082a8648ce3d030107");
 const P256_SCHEMES: readonly SignatureName[] = ["ecdsa_secp256r1_sha256"];
+/** SubjectPublicKeyInfo of P-256 as far as the point (RFC 5480 §2). */
+const P256_SPKI = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 
 /** No RSA key is as short, and most keys are: they need not be looked into. */
 const NO_RSA_KEY = 256;
@@ -168,10 +193,6 @@ const PEM_TYPES = {
   "RSA PRIVATE KEY": "pkcs1",
 } as const;
 
-function bytesOf(hex: string): Uint8Array {
-  return Uint8Array.from(Buffer.from(hex.replaceAll(" ", ""), "hex"));
-}
-
 /** The first private key of a PEM text; what stands before it ("EC PARAMETERS", certificates) is passed over. */
 function blockOf(pem: string): PrivateKeyBlock {
   const block = /-----BEGIN ((?:EC |RSA )?PRIVATE KEY)-----([^-]*)-----END \1-----/.exec(pem);
@@ -179,7 +200,7 @@ function blockOf(pem: string): PrivateKeyBlock {
   return { label: block[1]!, der: Buffer.from(block[2]!, "base64") };
 }
 
-function readPrivateKey(label: string, bytes: Uint8Array): Key {
+function readPrivateKey({ label, der: bytes }: PrivateKeyBlock): Key {
   const type = PEM_TYPES[label as keyof typeof PEM_TYPES];
   const der = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   try {

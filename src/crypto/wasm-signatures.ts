@@ -3,6 +3,7 @@
  *
  * @module
  */
+import type { P256Numbers } from "./crypto.ts";
 import { jwkBytes } from "./jwk.ts";
 import type { Signatures } from "./signing-key.ts";
 import type { WasmModule } from "./wasm-module.ts";
@@ -17,30 +18,36 @@ export function wasmEcdsa({ functions, memory }: WasmModule, curve: "p256" | "p3
   const publicOf = functions[`${curve}_public`];
   const { start } = memory;
 
-  return {
-    signer(key) {
-      const privateKey = jwkBytes(key, "d");
-      const entropyAt = start + length;
-      const signatureAt = entropyAt + ENTROPY_LENGTH;
-      const textAt = signatureAt + DER_ROOM;
-      // Checks the key, and builds the curve's table: up to 50 ms, once.
+  /** @param point must be the key's, where it is given */
+  function signerOf(privateKey: Uint8Array, point?: Uint8Array): ReturnType<Signatures["signer"]> {
+    const entropyAt = start + length;
+    const signatureAt = entropyAt + ENTROPY_LENGTH;
+    const textAt = signatureAt + DER_ROOM;
+    // Checks the key, and builds the curve's table: up to 50 ms, once.
+    memory.bytes.set(privateKey, start);
+    const code = publicOf(start, textAt);
+    const isPoint = point === undefined || isAt(memory.bytes, textAt, point);
+    memory.wipe(textAt + pointLength);
+    if (code !== OK || privateKey.length !== length) {
+      throw new TypeError(`Cannot sign with a private key outside [1, n)`);
+    }
+    if (!isPoint) throw new TypeError("Cannot sign with a private key that is another point's");
+    return (_scheme, content) => {
+      memory.reserve(textAt + content.length - start);
       memory.bytes.set(privateKey, start);
-      const code = publicOf(start, textAt);
-      memory.wipe(textAt + pointLength);
-      if (code !== OK || privateKey.length !== length) {
-        throw new TypeError(`Cannot sign with a private key outside [1, n)`);
-      }
-      return (_scheme, content) => {
-        memory.reserve(textAt + content.length - start);
-        memory.bytes.set(privateKey, start);
-        memory.random(entropyAt, ENTROPY_LENGTH);
-        memory.bytes.set(content, textAt);
-        const signatureLength = sign(start, entropyAt, textAt, content.length, signatureAt);
-        const signature = memory.read(signatureAt, Math.max(signatureLength, 0));
-        memory.wipe(textAt + content.length);
-        return signature;
-      };
-    },
+      memory.random(entropyAt, ENTROPY_LENGTH);
+      memory.bytes.set(content, textAt);
+      const signatureLength = sign(start, entropyAt, textAt, content.length, signatureAt);
+      const signature = memory.read(signatureAt, Math.max(signatureLength, 0));
+      memory.wipe(textAt + content.length);
+      return signature;
+    };
+  }
+
+  return {
+    signer: (key) => signerOf(jwkBytes(key, "d")),
+    ...(curve === "p256" &&
+      { rawSigner: ({ scalar, point }: P256Numbers) => signerOf(scalar.slice(), point) }),
     verify(key, _scheme, content, signature) {
       const textAt = start + pointLength;
       const signatureAt = textAt + content.length;
@@ -56,6 +63,11 @@ export function wasmEcdsa({ functions, memory }: WasmModule, curve: "p256" | "p3
       return code === OK;
     },
   };
+}
+
+function isAt(bytes: Uint8Array, at: number, part: Uint8Array): boolean {
+  for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
+  return true;
 }
 
 export function wasmEd25519({ functions, memory }: WasmModule): Signatures {

@@ -5,7 +5,7 @@
  *
  * @module
  */
-import type { PrivateKeyBlock } from "../crypto/crypto.ts";
+import type { P256Numbers, PrivateKeyBlock } from "../crypto/crypto.ts";
 
 /** As it is kept: views of what has them. */
 export interface P256KeyParts {
@@ -32,9 +32,9 @@ export function splitP256Key(key: PrivateKeyBlock, leaf: Uint8Array): P256KeyPar
 }
 
 /** Written out when it is asked for: most of very many are not, most of the time. */
-export class P256Key implements PrivateKeyBlock {
+export class P256Key implements PrivateKeyBlock, P256Numbers {
   readonly label = LABEL;
-  readonly #scalar: Uint8Array;
+  readonly scalar: Uint8Array;
   readonly #leaf: Uint8Array;
   readonly #pointAt: number;
 
@@ -43,7 +43,7 @@ export class P256Key implements PrivateKeyBlock {
     if (scalar.length !== SCALAR_LENGTH || pointAt + POINT_LENGTH > leaf.length) {
       throw new RangeError("a key that lies elsewhere");
     }
-    this.#scalar = scalar;
+    this.scalar = scalar;
     this.#leaf = leaf;
     this.#pointAt = pointAt;
   }
@@ -52,11 +52,18 @@ export class P256Key implements PrivateKeyBlock {
   get der(): Uint8Array {
     const der = new Uint8Array(LENGTH);
     der.set(HEAD);
-    der.set(this.#scalar, HEAD.length);
+    der.set(this.scalar, HEAD.length);
     der.set(MIDDLE, HEAD.length + SCALAR_LENGTH);
-    const point = this.#leaf.subarray(this.#pointAt, this.#pointAt + POINT_LENGTH);
-    der.set(point, LENGTH - POINT_LENGTH);
+    der.set(this.point, LENGTH - POINT_LENGTH);
     return der;
+  }
+
+  get point(): Uint8Array {
+    return this.#leaf.subarray(this.#pointAt, this.#pointAt + POINT_LENGTH);
+  }
+
+  get p256(): P256Numbers {
+    return this;
   }
 }
 

@@ -58,6 +58,42 @@ for (const { name, crypto } of PROVIDERS) {
       });
     }
 
+    test("tls13 3: a P-256 key whose numbers are known is the same key, and keeps no views of them", () => {
+      const { label, der, scalar, point } = numbers(p256);
+      const key = crypto.signingKey({ label, der, p256: { scalar, point } });
+      scalar.fill(0);
+      point.fill(0);
+      expect(key.schemes).toEqual([ALL[0]]);
+      expect(key.slow).toBe(false);
+      expect(key.spki).toEqual(spki(p256));
+      const signature = key.sign(ALL[0]!, CONTENT);
+      expect(crypto.verify(ALL[0]!, spki(p256), CONTENT, signature)).toBe(true);
+      for (const scheme of ALL.slice(1)) {
+        expect(() => key.sign(scheme, CONTENT)).toThrow(RangeError);
+      }
+    });
+
+    test.each([
+      ["of another point", () => numbers(p256).scalar],
+      ["of 0", () => new Uint8Array(32)],
+      ["above n", () => new Uint8Array(32).fill(0xff)],
+    ])("a P-256 key %s is no key, or signs nothing that verifies", (_what, scalarOf) => {
+      const pair = generateKeyPairSync("ec", { namedCurve: "P-256" });
+      const { label, der, point } = numbers(pair);
+      const scalar = scalarOf();
+      der.set(scalar, 36);
+      let signature: Uint8Array;
+      try {
+        signature = crypto.signingKey({ label, der, p256: { scalar, point } })
+          .sign(ALL[0]!, CONTENT);
+      } catch (error) {
+        expect(error).toBeInstanceOf(Error);
+        return;
+      }
+      // OpenSSL does not look whether the two belong together.
+      expect(crypto.verify(ALL[0]!, spki(pair), CONTENT, signature)).toBe(false);
+    });
+
     test("a scheme of another key is a RangeError", () => {
       const key = crypto.signingKey(KEYS[0]!.pem);
       for (const scheme of ALL.slice(1)) {
@@ -149,6 +185,12 @@ test("tls13 3: an RSA signature that does not verify is not handed out", () => {
 
 function pem(pair: { privateKey: KeyObject }, type: "pkcs8" | "sec1" | "pkcs1"): string {
   return pair.privateKey.export({ format: "pem", type }) as string;
+}
+
+/** Of PKCS#8 as node:crypto writes it: the scalar at 36, the point at its end. */
+function numbers(pair: { privateKey: KeyObject }) {
+  const der = new Uint8Array(pair.privateKey.export({ format: "der", type: "pkcs8" }));
+  return { label: "PRIVATE KEY", der, scalar: der.slice(36, 68), point: der.slice(-65) };
 }
 
 function spki(pair: { publicKey: KeyObject }): Uint8Array {
