@@ -207,8 +207,11 @@ export function* checkRecords(
   }
 }
 
-/** Each takes 2.5 kB with its Certificate message, and 5 µs to be made again; its key takes more of the latter. */
-const MAX_MADE_SITES = 2048;
+/**
+ * Each takes 2.5 kB with its Certificate message, and 5 µs to be made again; its key takes more of the latter. Few enough
+ * that one which goes has not outlived the collector's looks at young garbage: the old is found late.
+ */
+const MAX_MADE_SITES = 256;
 /** Beyond these a key is its credential's own. */
 const MAX_SLOTS = 2 ** 27;
 const MAX_CREDENTIALS = 16;
