@@ -12,6 +12,7 @@ import { type ClientHello, parseClientHello } from "../tls/wire/client-hello.ts"
 import { ContentType, ExtensionType, HandshakeType } from "../tls/wire/code-points.ts";
 import { isHostName } from "../tls/wire/host-name.ts";
 import { Reader } from "../tls/wire/reader.ts";
+import { latin1 } from "../tls/wire/vectors.ts";
 
 /** Reads as far as the name and decides nothing: whoever gets the connection reads it again, and judges it. */
 export class HelloPeek {
@@ -118,9 +119,7 @@ function serverNameOf(hello: ClientHello): string | undefined {
     if (type !== HOST_NAME) continue;
     const length = name.at(-1) === 0x2e ? name.length - 1 : name.length;
     if (!isHostName(name, 0, length)) return undefined;
-    let text = "";
-    for (let i = 0; i < length; i++) text += String.fromCharCode(name[i]!);
-    return text.toLowerCase();
+    return latin1(name, 0, length).toLowerCase();
   }
   return undefined;
 }

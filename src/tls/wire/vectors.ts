@@ -140,9 +140,9 @@ function checkFill(declared: number, present: number, min: number): void {
  */
 const marks = new Uint32Array(2048);
 
-/** One character per byte. */
+/** One character per byte; of a name, which has at most 255. Put together one by one it would be as many strings. */
 export function latin1(bytes: Uint8Array, at: number, end: number): string {
-  let text = "";
-  for (; at < end; at++) text += String.fromCharCode(bytes[at]!);
-  return text;
+  const codes: number[] = [];
+  for (; at < end; at++) codes.push(bytes[at]!);
+  return String.fromCharCode(...codes);
 }
