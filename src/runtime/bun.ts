@@ -57,6 +57,7 @@ class BunRuntime implements Runtime {
         open(handle) {
           const socket = new BunSocket(handle);
           handle.data = socket;
+          moved(CONNECTION_GARBAGE);
           // Out of descriptors, Bun would spin on a listening socket that stays readable. Accepting and closing
           // while a few are left is what libuv does at that point.
           if (handle.fd > highestDescriptor) handle.terminate();
@@ -226,6 +227,8 @@ class BunSocket extends BunEndpoints implements Socket {
  * collector begins by itself, and what it finds goes back to the system and has to be asked for again.
  */
 const NUDGE_BYTES = 16 * 1024 * 1024;
+/** What a handshake leaves behind, keys that live outside of the collector's memory among it. */
+const CONNECTION_GARBAGE = 24 * 1024;
 /** Shorter chunks may live among the collector's objects, and asking for their buffer would move them out. */
 const LONG_CHUNK = 4096;
 let sinceNudge = 0;
