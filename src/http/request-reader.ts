@@ -95,7 +95,7 @@ export class RequestReader {
   #parse(bytes: Uint8Array, start: number, end: number): number {
     if (end - start > this.#limits.maxHeadBytes) throw new HttpError(431, "head too large");
     const from = start + emptyLineBefore(bytes, start);
-    const text = latin1Slice.call(bytes, from, end - 4);
+    const text = BUFFER_METHODS.latin1Slice.call(bytes, from, end - 4);
     this.#head = parseRequestHead(text, this.#limits.maxHeaderFields);
     this.#body = new BodySkipper(this.#head.body, this.#limits.maxSkippedBody);
     return end;
@@ -103,8 +103,7 @@ export class RequestReader {
 }
 
 /** Of any Uint8Array, without a Buffer around it: that one costs eight times as much, on Bun. */
-// oxlint-disable-next-line typescript/unbound-method -- it is called with its `this`
-const { latin1Slice } = Buffer.prototype as unknown as {
+const BUFFER_METHODS = Buffer.prototype as unknown as {
   latin1Slice(this: Uint8Array, start: number, end: number): string;
 };
 

@@ -40,11 +40,11 @@ class BunRuntime implements Runtime {
     this.version = bun.version;
   }
 
-  // oxlint-disable-next-line typescript/require-await -- a throw of Bun.listen becomes the rejection
-  async listen(
-    options: ListenOptions,
-    accept: (socket: Socket) => SocketEvents,
-  ): Promise<Listener> {
+  listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener> {
+    return Promise.try(() => this.#listen(options, accept));
+  }
+
+  #listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Listener {
     const highestDescriptor = descriptorLimit() - RESERVED_DESCRIPTORS;
     const server = this.#bun.listen<BunSocket>({
       hostname: options.hostname,

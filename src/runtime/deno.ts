@@ -40,11 +40,11 @@ class DenoRuntime implements Runtime {
     this.reusesPorts = deno.build.os === "linux" && deno.listenDatagram !== undefined;
   }
 
-  // oxlint-disable-next-line typescript/require-await -- a throw of Deno.listen becomes the rejection
-  async listen(
-    options: ListenOptions,
-    accept: (socket: Socket) => SocketEvents,
-  ): Promise<Listener> {
+  listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener> {
+    return Promise.try(() => this.#listen(options, accept));
+  }
+
+  #listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Listener {
     let server: DenoListener;
     try {
       server = this.#deno.listen({

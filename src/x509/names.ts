@@ -111,8 +111,7 @@ export function ipFromBytes(bytes: ArrayLike<number>): string | undefined {
 
 /** Lower case; labels beyond ASCII by UTS 46, non-transitional (policy §2.2). Undefined: that cannot be done. */
 function toALabels(text: string): string | undefined {
-  // oxlint-disable-next-line no-control-regex
-  if (/^[\x00-\x7f]*$/.test(text)) return text.toLowerCase();
+  if (/^\p{ASCII}*$/u.test(text)) return text.toLowerCase();
   const wildcard = text.startsWith("*.") ? "*." : "";
   const ascii = domainToASCII(text.slice(wildcard.length));
   return ascii === "" ? undefined : wildcard + ascii;

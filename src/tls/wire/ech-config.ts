@@ -151,8 +151,7 @@ function checkFields(fields: EchConfigFields): void {
   }
   if (fields.publicKey.length === 0) throw new RangeError("Cannot encode an empty ECH public key");
   if (fields.suites.length === 0) throw new RangeError("Cannot encode an ECHConfig without suites");
-  // oxlint-disable-next-line no-control-regex
-  if (!/^[\x00-\x7f]{1,255}$/.test(fields.publicName)) {
+  if (!/^\p{ASCII}{1,255}$/u.test(fields.publicName)) {
     throw new RangeError("Cannot encode an ECH public name that is not 1 to 255 ASCII bytes");
   }
   const types = (fields.extensions ?? []).map(({ type }) => type);
