@@ -156,12 +156,23 @@ export async function supervise(options: StartOptions): Promise<Running> {
     });
   }
 
-  /** The workers could not be told of another configuration, and serve by this one. */
+  /** All of it or nothing, and no push in between: workers get a snapshot and what else is of its configuration. */
+  async function take(next: Config): Promise<void> {
+    isReloading = true;
+    try {
+      await control.reload(next);
+      current = next;
+    } finally {
+      isReloading = false;
+    }
+  }
+
+  /** The workers could not be told of another configuration, and serve by this one; if that fails, of the other later. */
   async function takeBack(config: Config): Promise<void> {
-    current = config;
-    await control.reload(config).catch((error: unknown) => {
+    await take(config).catch((error: unknown) => {
       log.event("error", "snapshot_failed", { err: messageOf(error) });
     });
+    pushInBackground(); // something else may have become new meanwhile
   }
 
   let workersTrouble: BindError | undefined;
@@ -205,16 +216,12 @@ export async function supervise(options: StartOptions): Promise<Running> {
     },
     async reload(next) {
       const before = current;
-      isReloading = true;
       try {
-        await control.reload(next);
-        current = next;
+        await take(next);
       } catch (error) {
-        isReloading = false;
         pushInBackground(); // something else may have become new meanwhile
         throw error;
       }
-      isReloading = false;
       try {
         await push();
       } catch (error) {

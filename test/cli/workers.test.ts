@@ -10,6 +10,7 @@ import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { Ready } from "../../src/cli/ready-file.ts";
 import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
+import { DAY, make } from "../x509/make.ts";
 
 let folder: string;
 let programs: Program[];
@@ -186,20 +187,39 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
     );
   });
 
-  test("design 11: where no worker can be told of it, the supervisor takes a reload back", async () => {
-    const sites = (name: string) =>
-      `[ech]\npublic_name = "${name}.localhost"\n[[site]]\nnames = ["localhost"]\nrespond = "${name}"\n`;
-    for (const name of ["old", "new"]) {
-      await writeFile(join(folder, `${name}.toml`), sites(name));
+  /** What a supervisor has before and after a reload that it cannot write, and after the same one once it can. */
+  async function reloadUnwritten(oldSite: string, ...passing: string[]): Promise<unknown[]> {
+    for (const [name, site] of [["old", oldSite], ["new", 'respond = "new"']] as const) {
+      await writeFile(
+        join(folder, `${name}.toml`),
+        `[ech]\npublic_name = "${name}.localhost"\n[[site]]\nnames = ["localhost"]\n${site}\n`,
+      );
     }
     const script = join(import.meta.dirname, "fixtures/reload-unwritten.ts");
-    const program = startProgram([folder], { script });
+    const program = startProgram([folder, ...passing], { script });
     programs.push(program);
     const { stdout, stderr } = await program.ended;
-    const said = stdout.trim().split("\n").map((line) => JSON.parse(line) as unknown[]);
-    expect(said, stderr).toEqual([
+    expect(stderr).toBe("");
+    return stdout.trim().split("\n").map((line) => JSON.parse(line) as unknown);
+  }
+
+  test("design 11: where no worker can be told of it, the supervisor takes a reload back", async () => {
+    expect(await reloadUnwritten('respond = "old"')).toEqual([
       ["before", "old.localhost", 2],
       [expect.stringMatching(/^Cannot write .*snapshot/), "old.localhost", 2],
+      ["taken", "new.localhost", 2],
+    ]);
+  });
+
+  test("design 11: a reload that cannot be taken back either stays whole, until workers can be told", async () => {
+    const names = [{ type: "dns", value: "localhost" }] as const;
+    const [notBefore, notAfter] = [Date.now() - DAY, Date.now() + DAY];
+    const { pem, keyPem } = await make({ names, notBefore, notAfter });
+    await writeFile(join(folder, "old.pem"), pem + keyPem);
+    const site = 'respond = "old"\ncertificate = "old.pem"\nkey = "old.pem"';
+    expect(await reloadUnwritten(site, "old.pem")).toEqual([
+      ["before", "old.localhost", 2],
+      [expect.stringMatching(/^Cannot write .*snapshot/), "new.localhost", 2],
       ["taken", "new.localhost", 2],
     ]);
   });
