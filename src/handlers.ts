@@ -35,9 +35,8 @@ export class SiteHandlers {
   /** One HTTP server for each app that some site has. */
   readonly #apps = new Map<string, AppHandler>();
   #passesOn = false;
-  readonly #passedOn = new WeakMap<Site, ForwardHandler>();
-  /** Very many sites may have one text. */
-  readonly #responding = new WeakMap<HandlerSpec, RespondHandler>();
+  /** One for each spec, which very many sites may have. */
+  readonly #made = new WeakMap<HandlerSpec, Handler>();
 
   constructor(parts: SiteHandlersParts) {
     this.#parts = parts;
@@ -62,27 +61,24 @@ export class SiteHandlers {
     }
   }
 
-  /** Of a site whose connections are ours to decrypt. */
-  of({ handler }: Site): Handler {
-    switch (handler.kind) {
-      case "respond":
-        return this.#respond(handler);
-      case "redirect":
-        return new RedirectHandler(handler);
-      case "app":
-        return this.#apps.get(handler.app)!;
-      case "forward":
-      case "passthrough":
-        return new ForwardHandler(handler, this.#upstreams);
-    }
+  of({ handler: spec }: Pick<Site, "handler">): Handler {
+    let handler = this.#made.get(spec);
+    if (handler === undefined) this.#made.set(spec, handler = this.#make(spec));
+    return handler;
   }
 
-  #respond(spec: Extract<HandlerSpec, { kind: "respond" }>): RespondHandler {
-    let handler = this.#responding.get(spec);
-    if (handler === undefined) {
-      this.#responding.set(spec, handler = new RespondHandler(spec.text));
+  #make(spec: HandlerSpec): Handler {
+    switch (spec.kind) {
+      case "respond":
+        return new RespondHandler(spec.text);
+      case "redirect":
+        return new RedirectHandler(spec);
+      case "app":
+        return this.#apps.get(spec.app)!;
+      case "forward":
+      case "passthrough":
+        return new ForwardHandler(spec, this.#upstreams);
     }
-    return handler;
   }
 
   /** These are the sites from now on: of upstreams that none of them has nothing is kept. */
@@ -100,11 +96,8 @@ export class SiteHandlers {
   readonly #passOn: PassOn = (name, snapshot) => {
     const site = snapshot.findText(name);
     if (site?.handler.kind !== "passthrough") return undefined;
-    let handler = this.#passedOn.get(site);
-    if (handler === undefined) {
-      this.#passedOn.set(site, handler = new ForwardHandler(site.handler, this.#upstreams));
-    }
-    return handler;
+    const handler = this.of(site);
+    return handler instanceof ForwardHandler ? handler : undefined;
   };
 
   async stop(): Promise<void> {
