@@ -26,7 +26,8 @@ export function wasmEcdsa({ functions, memory }: WasmModule, curve: "p256" | "p3
     // Checks the key, and builds the curve's table: up to 50 ms, once.
     memory.bytes.set(privateKey, start);
     const code = publicOf(start, textAt);
-    const isPoint = point === undefined || isAt(memory.bytes, textAt, point);
+    const isPoint = point === undefined ||
+      Buffer.compare(memory.bytes.subarray(textAt, textAt + pointLength), point) === 0;
     memory.wipe(textAt + pointLength);
     if (code !== OK || privateKey.length !== length) {
       throw new TypeError(`Cannot sign with a private key outside [1, n)`);
@@ -63,11 +64,6 @@ export function wasmEcdsa({ functions, memory }: WasmModule, curve: "p256" | "p3
       return code === OK;
     },
   };
-}
-
-function isAt(bytes: Uint8Array, at: number, part: Uint8Array): boolean {
-  for (let i = 0; i < part.length; i++) if (bytes[at + i] !== part[i]) return false;
-  return true;
 }
 
 export function wasmEd25519({ functions, memory }: WasmModule): Signatures {

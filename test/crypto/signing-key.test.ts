@@ -94,6 +94,21 @@ for (const { name, crypto } of PROVIDERS) {
       expect(crypto.verify(ALL[0]!, spki(pair), CONTENT, signature)).toBe(false);
     });
 
+    test("a P-256 key with part of a point is no key, or does not look at it", () => {
+      for (const length of [0, 64]) {
+        const { label, der, scalar, point } = numbers(p256);
+        const block = { label, der, p256: { scalar, point: point.subarray(0, length) } };
+        let itsSpki: Uint8Array;
+        try {
+          itsSpki = crypto.signingKey(block).spki;
+        } catch (error) {
+          expect(error).toBeInstanceOf(TypeError);
+          continue;
+        }
+        expect(itsSpki).toEqual(spki(p256));
+      }
+    });
+
     test("a scheme of another key is a RangeError", () => {
       const key = crypto.signingKey(KEYS[0]!.pem);
       for (const scheme of ALL.slice(1)) {
