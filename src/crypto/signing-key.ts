@@ -8,6 +8,7 @@
 import type { KeyObject } from "node:crypto";
 import { createPrivateKey, createPublicKey } from "node:crypto";
 import type { P256Numbers, PrivateKeyBlock, SignatureName, SigningKey } from "./crypto.ts";
+import { P256_SPKI } from "./native-groups.ts";
 import type { Primitives } from "./primitives.ts";
 import { pssPrivateKey, pssPublicKey, pssSpki } from "./rsa-pss-key.ts";
 
@@ -108,7 +109,7 @@ class P256PrivateKey implements SigningKey {
   }
 
   get spki(): Uint8Array {
-    return Uint8Array.of(...P256_SPKI, ...this.#point);
+    return new Uint8Array(Buffer.concat([P256_SPKI, this.#point]));
   }
 
   sign(scheme: SignatureName, content: Uint8Array): Uint8Array {
@@ -169,8 +170,6 @@ function schemesOf({ object, pss }: Key, minRsaBits: number): readonly Signature
 }
 
 const P256_SCHEMES: readonly SignatureName[] = ["ecdsa_secp256r1_sha256"];
-/** SubjectPublicKeyInfo of P-256 as far as the point (RFC 5480 §2). */
-const P256_SPKI = Buffer.from("3059301306072a8648ce3d020106082a8648ce3d030107034200", "hex");
 
 /** No RSA key is as short, and most keys are: they need not be looked into. */
 const NO_RSA_KEY = 256;
