@@ -2,7 +2,7 @@
  * From certificate and key as they lie in files and in storage to what the data plane shows.
  * @module
  */
-import type { Crypto } from "../crypto/crypto.ts";
+import type { Crypto, PrivateKeyBlock } from "../crypto/crypto.ts";
 import { ServerCredential } from "../tls/credential.ts";
 import { SCHEME_NAMES, schemeCode } from "../tls/suites.ts";
 import { SignatureScheme } from "../tls/wire/code-points.ts";
@@ -17,7 +17,7 @@ import { X509Error } from "../x509/error.ts";
 import { coversHost } from "../x509/names.ts";
 import { decodePem, type PemBlock } from "../x509/pem.ts";
 import { type KeyOwner, SigningKeys } from "./signing-keys.ts";
-import { keyPemOf, type PrivateKeyDer } from "./site-bytes.ts";
+import { keyPemOf } from "./site-bytes.ts";
 
 export interface CredentialPem {
   /** For logs: a name, a file. */
@@ -42,7 +42,7 @@ export interface SiteCredentialParts {
   /** SignatureScheme code points, best first. */
   readonly schemes: readonly number[];
   /** PEM, or what it holds; read when it first signs. */
-  readonly key: string | PrivateKeyDer;
+  readonly key: string | PrivateKeyBlock;
   /** Of the leaf: host names ("*.example.com" too) and IP addresses, canonical. */
   readonly names: readonly string[];
   readonly origin: "operator" | "managed";
@@ -60,7 +60,7 @@ export class SiteCredential extends ServerCredential {
   readonly origin: "operator" | "managed";
   readonly notBeforeMs: number;
   /** The private key as it was given. For whoever keeps it, never for a log. */
-  readonly key: string | PrivateKeyDer;
+  readonly key: string | PrivateKeyBlock;
   /** By what its key is known to whoever holds keys: the same when a site is let go and made again. */
   readonly keyOwner: KeyOwner;
   readonly #keys: SigningKeys;

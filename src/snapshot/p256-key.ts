@@ -16,7 +16,7 @@ export interface P256KeyParts {
 }
 
 export const SCALAR_LENGTH = 32;
-export const POINT_LENGTH = 65;
+const POINT_LENGTH = 65;
 
 /** Undefined: it is another kind of key, is written otherwise, or belongs to another certificate. */
 export function splitP256Key(key: PrivateKeyBlock, leaf: Uint8Array): P256KeyParts | undefined {

@@ -2,6 +2,7 @@
  * One site as bytes, and back. What many sites have in common is said by number.
  * @module
  */
+import type { PrivateKeyBlock } from "../crypto/crypto.ts";
 import { SignatureScheme } from "../tls/wire/code-points.ts";
 import { decodePem, encodePem } from "../x509/pem.ts";
 import type { SiteCredential, SiteCredentialParts } from "./credential.ts";
@@ -23,13 +24,7 @@ export interface CredentialRecord extends Omit<SiteCredentialParts, "chain" | "k
   readonly leaf: Uint8Array;
   /** Common blobs: the certificates above it. */
   readonly above: readonly number[];
-  readonly key: PrivateKeyDer;
-}
-
-export interface PrivateKeyDer {
-  /** Of its PEM block. */
-  readonly label: string;
-  readonly der: Uint8Array;
+  readonly key: PrivateKeyBlock;
 }
 
 /**
@@ -120,7 +115,7 @@ function sharedSchemes(schemes: readonly number[]): readonly number[] {
   return schemes.length === 1 && schemes[0] === P256_SCHEMES[0] ? P256_SCHEMES : schemes;
 }
 
-function decodeKey(r: ByteReader, flags: number, leaf: Uint8Array): PrivateKeyDer {
+function decodeKey(r: ByteReader, flags: number, leaf: Uint8Array): PrivateKeyBlock {
   if ((flags & Flag.p256) !== 0) {
     return new P256Key({ pointAt: r.u32(), scalar: r.raw(SCALAR_LENGTH) }, leaf);
   }
@@ -138,14 +133,14 @@ export function localId(names: readonly string[]): string {
 }
 
 /** The key as it is kept: its PEM without the armour. */
-export function keyDerOf({ key }: Pick<SiteCredential, "key">): PrivateKeyDer {
+export function keyDerOf({ key }: Pick<SiteCredential, "key">): PrivateKeyBlock {
   if (typeof key !== "string") return key;
   const [block] = decodePem(key);
   if (block === undefined) throw new TypeError("Cannot keep a key that is no PEM");
   return block;
 }
 
-export function keyPemOf(key: string | PrivateKeyDer): string {
+export function keyPemOf(key: string | PrivateKeyBlock): string {
   return typeof key === "string" ? key : encodePem(key.label, key.der);
 }
 

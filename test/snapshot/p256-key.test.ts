@@ -1,12 +1,13 @@
 import { generateKeyPairSync } from "node:crypto";
 import { beforeAll, expect, test } from "vitest";
 
+import type { PrivateKeyBlock } from "../../src/crypto/crypto.ts";
 import { P256Key, splitP256Key } from "../../src/snapshot/p256-key.ts";
-import { keyDerOf, type PrivateKeyDer } from "../../src/snapshot/site-bytes.ts";
+import { keyDerOf } from "../../src/snapshot/site-bytes.ts";
 import { type Made, make } from "../x509/make.ts";
 
 let leaf: Made, other: Made;
-let key: PrivateKeyDer;
+let key: PrivateKeyBlock;
 beforeAll(async () => {
   [leaf, other] = await Promise.all([make({ subject: "CN=a" }), make({ subject: "CN=b" })]);
   key = keyDerOf({ key: leaf.keyPem });
