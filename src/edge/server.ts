@@ -13,6 +13,7 @@ import { DEFAULT_EDGE_LIMITS, type EdgeLimits, type RefusingLimit } from "./limi
 import type { Log } from "./log.ts";
 import { LoopLag } from "./loop-lag.ts";
 import type { PassOn, SessionHost } from "./session-host.ts";
+import type { SessionEnds } from "./session-ends.ts";
 import { Session } from "./session.ts";
 import { Sources } from "./sources.ts";
 
@@ -52,7 +53,7 @@ export class EdgeServer implements SessionHost {
   readonly #listeners = new Set<Listener>();
   readonly #handlers = new WeakMap<Site, Handler>();
   /** Those that have said nothing yet, the oldest first. */
-  readonly #silent = new Set<Session>();
+  readonly #silent = new Set<SessionEnds>();
   #snapshot: Snapshot;
   #stopping: { readonly untilMs: number; readonly done: PromiseWithResolvers<void> } | undefined;
 
@@ -163,18 +164,18 @@ export class EdgeServer implements SessionHost {
     return this.#snapshot.onDemand ? this.#parts.onDemand?.(name, client) : undefined;
   }
 
-  helloCame(session: Session): void {
+  helloCame(session: SessionEnds): void {
     this.#silent.delete(session);
   }
 
-  handshakeOver(session: Session, peersFault: boolean): void {
+  handshakeOver(session: SessionEnds, peersFault: boolean): void {
     this.#silent.delete(session);
     this.counters.pending--;
     session.source.pending--;
     if (peersFault) this.#sources.failed(session.source, this.deadlines.nowMs);
   }
 
-  gone(session: Session): void {
+  gone(session: SessionEnds): void {
     this.counters.live--;
     this.deadlines.remove(session);
     this.#sources.leave(session.source, this.deadlines.nowMs);

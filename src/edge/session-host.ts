@@ -10,7 +10,7 @@ import type { Clock, Deadlines } from "./deadlines.ts";
 import type { Handler, PassOnHandler } from "./handlers/handler.ts";
 import type { EdgeLimits } from "./limits.ts";
 import type { Log } from "./log.ts";
-import type { Session } from "./session.ts";
+import type { SessionEnds } from "./session-ends.ts";
 
 /** What a session asks of its server. */
 export interface SessionHost {
@@ -36,10 +36,10 @@ export interface SessionHost {
   /** For names that nobody serves. Undefined: certificates on demand are off. */
   askOnDemand(name: string, client: string): Promise<boolean> | undefined;
   /** A ClientHello has come. */
-  helloCame(session: Session): void;
+  helloCame(session: SessionEnds): void;
   /** The handshake is over, one way or the other; `peersFault` counts against its source. */
-  handshakeOver(session: Session, peersFault: boolean): void;
-  gone(session: Session): void;
+  handshakeOver(session: SessionEnds, peersFault: boolean): void;
+  gone(session: SessionEnds): void;
 }
 
 /** Who gets a connection whose hello, as it was sent, has this name (lower case)? Undefined: it is ours to answer. */

@@ -1,150 +1,98 @@
 /**
  * One TLS connection of the edge, from accept to close: between a socket, a ServerConnection and a handler.
  *
- *     Silent ─► Handshake ◄─► Held            the peer owes a ClientHello; the handshake; our side owes an answer
- *                   ▼
- *                 Fresh ─► Open               tickets not sent yet; traffic
- *                   ▼        ▼
- *               Lingering ─► Closing ─► Gone  our last word is said; the rest of theirs is discarded; closed
- *                        any ─► Cut ─► Gone  at once
- *
- * This is also where a fault ends. What the peer does wrong comes as a TlsError and ends with its alert; any other
- * exception, of the core, of a handler or of this file, ends this one connection with internal_error.
+ * Here is what each of them says to the others. `session-socket.ts` has the socket's side, `session-ends.ts` how it ends,
+ * and by whose fault; `session-phase.ts` draws where it may stand.
  *
  * Idle connections are many: few fields, no closure, no buffer unless bytes wait.
  *
  * @module
  */
-import type { Socket, SocketEvents } from "../runtime/runtime.ts";
-import type { Site, Snapshot } from "../snapshot/snapshot.ts";
+import type { SocketEvents } from "../runtime/runtime.ts";
 import type { ClientAuth, Refusal, SiteConfig } from "../tls/config.ts";
 import { ServerConnection } from "../tls/connection.ts";
-import { type Reason, TlsError } from "../tls/error.ts";
 import type { EchStatus, Negotiated, Output, SignatureRequest } from "../tls/output.ts";
 import type { ClientHello } from "../tls/wire/client-hello.ts";
 import { chooseSite } from "./choose-site.ts";
-import { add } from "./counters.ts";
-import type { Timed } from "./deadlines.ts";
 import { describeException } from "./exception.ts";
 import { type FactsOrigin, SessionFacts } from "./facts.ts";
-import { reportException, reportTlsError } from "./fault-report.ts";
-import type { HandlerConnection, PassOnHandler } from "./handlers/handler.ts";
-import type { EndingLimit } from "./limits.ts";
+import type { PassOnHandler } from "./handlers/handler.ts";
 import { isOurs, Opening } from "./opening.ts";
-import { OutputQueue } from "./output-queue.ts";
 import { PlainConnection } from "./passthrough.ts";
-import type { SessionHost } from "./session-host.ts";
+import { SessionEnds } from "./session-ends.ts";
+import { Flag, Phase } from "./session-phase.ts";
 import { SessionStream } from "./session-stream.ts";
-import type { Source } from "./sources.ts";
 
-export class Session implements SocketEvents, Output, Timed, FactsOrigin {
-  slot = 0;
-  readonly source: Source;
-  readonly socket: Socket;
-  readonly host: SessionHost;
-  #phase: Phase = Phase.Silent;
-  #phaseEndsMs: number;
+export class Session extends SessionEnds implements SocketEvents, Output, FactsOrigin {
   /** Bytes from which it cannot be told yet what is spoken, or to whom. */
   #opening: Opening | undefined;
-  /** A PlainConnection where we are not the ones to decrypt. */
-  #connection: ServerConnection | PlainConnection | undefined;
-  /** The one that was current at the first byte. */
-  snapshot: Snapshot | undefined;
-  site: Site | undefined;
-  #handler: HandlerConnection | undefined;
-  #queue: OutputQueue | undefined;
   /** Written by the handler in the middle of a turn, and sealed at the end of it. */
   #unsealed = 0;
-  /** Lingering: how much more is discarded. */
-  #discards = 0;
-  /** Of `Flag`. */
-  #flags = 0;
-
-  constructor(socket: Socket, source: Source, host: SessionHost) {
-    this.socket = socket;
-    this.source = source;
-    this.host = host;
-    this.#phaseEndsMs = host.deadlines.nowMs + host.limits.helloTimeoutMs;
-  }
 
   // What the socket says (SocketEvents)
 
   data(bytes: Uint8Array): void {
     // What a record or a handler keeps is a copy; a handshake that waits may look at these very bytes.
-    const isOnlyRead = this.#phase >= Phase.Fresh;
+    const isOnlyRead = this.phase >= Phase.Fresh;
     try {
-      if (this.#phase < Phase.Lingering) this.#receive(bytes);
-      else if (this.#phase === Phase.Lingering) this.#discard(bytes.length);
+      if (this.phase < Phase.Lingering) this.#receive(bytes);
+      else if (this.phase === Phase.Lingering) this.discard(bytes.length);
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
     if (isOnlyRead) this.socket.giveBack?.(bytes);
   }
 
   drain(): void {
     try {
-      if (this.#queue !== undefined) {
-        if (this.#queue.writeTo(this.socket) > 0) {
-          this.#moved();
-          this.#queue.stalledAtMs = this.#stallsAtMs();
-        }
-        if (this.#queue.length > 0) return this.#steer();
-        this.#queue.release();
-        this.#queue = undefined;
-        if (this.#phase === Phase.Lingering) return this.#shutdown();
-        if (this.#is(Flag.WeEndedWrite)) this.#endPlain();
+      if (this.queue !== undefined) {
+        if (!this.writeQueue(this.queue)) return;
+        if (this.phase === Phase.Lingering) return this.shutdown();
+        if (this.is(Flag.WeEndedWrite)) this.#endPlain();
       }
       this.#settle();
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
   /** FIN. After the handshake, a truncation where no close_notify came before it; the write side may live (§9). */
   end(): void {
-    this.#set(Flag.FinCame);
+    this.set(Flag.FinCame);
     try {
-      if (this.#phase < Phase.Fresh) {
-        this.#handshakeOver("abandoned");
-        this.#close();
-      } else if (this.#phase < Phase.Lingering) {
+      if (this.phase < Phase.Fresh) {
+        this.handshakeOver("abandoned");
+        this.closeSocket();
+      } else if (this.phase < Phase.Lingering) {
         this.closed();
         this.#settle();
-      } else if (this.#phase < Phase.Closing && this.#queue === undefined) {
-        this.#close();
+      } else if (this.phase < Phase.Closing && this.queue === undefined) {
+        this.closeSocket();
       }
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
   close(error: Error | undefined): void {
-    if (this.#phase === Phase.Gone) return;
+    if (this.phase === Phase.Gone) return;
     // With our FIN out, the peer's may show as the end of it all.
-    if (error === undefined && this.#phase === Phase.Open && this.#is(Flag.FinSent)) this.closed();
-    if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
-    this.#phase = Phase.Gone;
-    this.#queue = undefined;
-    this.#connection = undefined;
+    if (error === undefined && this.phase === Phase.Open && this.is(Flag.FinSent)) this.closed();
+    if (this.phase < Phase.Fresh) this.handshakeOver("abandoned");
+    this.phase = Phase.Gone;
+    this.queue = undefined;
+    this.connection = undefined;
     this.host.gone(this);
-    this.#leaveHandler();
+    this.leaveHandler();
   }
 
   // What the connection says (Output)
 
-  send(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#phase >= Phase.Cut || this.#is(Flag.FinSent)) return;
-    if (this.#queue !== undefined) return this.#queue.push(bytes, start, end);
-    const taken = this.socket.write(bytes, start, end);
-    if (taken === end - start) return;
-    this.#queue = new OutputQueue(bytes, start + taken, end, this.#stallsAtMs());
-  }
-
   chooseSite(hello: ClientHello, ech: EchStatus): SiteConfig | Refusal | undefined {
     const { limits } = this.host;
-    if (this.#phase === Phase.Silent) {
-      this.#phase = Phase.Handshake;
-      this.#phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
+    if (this.phase === Phase.Silent) {
+      this.phase = Phase.Handshake;
+      this.phaseEndsMs += limits.handshakeTimeoutMs - limits.helloTimeoutMs;
       this.host.helloCame(this);
     }
     const isHidden = ech.outcome === "accepted";
@@ -182,7 +130,7 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
       (signature) => this.#server?.useSignature(signature),
       () => {
         this.#server?.failSignature();
-        this.#lost("signer failed");
+        this.lost("signer failed");
       },
     );
   }
@@ -202,165 +150,143 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
   established(negotiated: Negotiated): void {
     this.host.handshakeOver(this, false);
     this.host.counters.handshake(negotiated);
-    this.#phase = Phase.Fresh;
-    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.ticketDelayMs;
+    this.phase = Phase.Fresh;
+    this.phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.ticketDelayMs;
     const facts = new SessionFacts(negotiated, this);
-    this.#handler = this.host.handlerOf(this.site!).open(new SessionStream(this), facts);
+    this.handler = this.host.handlerOf(this.site!).open(new SessionStream(this), facts);
   }
 
   plaintext(bytes: Uint8Array, start: number, end: number): void {
-    if (this.#is(Flag.WeEnded) || this.#phase >= Phase.Lingering) return;
-    this.#moved();
-    this.#set(Flag.AnswerDue);
-    this.#handler?.data(bytes, start, end);
+    if (this.is(Flag.WeEnded) || this.phase >= Phase.Lingering) return;
+    this.moved();
+    this.set(Flag.AnswerDue);
+    this.handler?.data(bytes, start, end);
   }
 
   closed(): void {
-    if (this.#is(Flag.PeerEnded)) return;
-    this.#set(Flag.PeerEnded);
-    this.#handler?.end();
+    if (this.is(Flag.PeerEnded)) return;
+    this.set(Flag.PeerEnded);
+    this.handler?.end();
   }
 
   // What the handler says (Stream)
 
   write(bytes: Uint8Array, start: number, end: number): boolean {
-    if (this.#is(Flag.WeEnded | Flag.WeEndedWrite) || this.#phase >= Phase.Lingering) return false;
+    if (this.is(Flag.WeEnded | Flag.WeEndedWrite) || this.phase >= Phase.Lingering) return false;
     try {
-      this.#moved();
-      this.#set(Flag.AnswerDue, false);
-      this.#connection!.send(bytes, start, end);
-      if (this.#is(Flag.Receiving)) this.#unsealed += end - start;
-      else if (this.#queue === undefined) this.#connection!.flushed();
-      else this.#steer();
+      this.moved();
+      this.set(Flag.AnswerDue, false);
+      this.connection!.send(bytes, start, end);
+      if (this.is(Flag.Receiving)) this.#unsealed += end - start;
+      else if (this.queue === undefined) this.connection!.flushed();
+      else this.steer();
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
-    const more = this.#queue === undefined && this.#unsealed < this.host.limits.maxOutputBuffered;
-    this.#set(Flag.HandlerWaits, !more);
+    const more = this.queue === undefined && this.#unsealed < this.host.limits.maxOutputBuffered;
+    this.set(Flag.HandlerWaits, !more);
     return more;
   }
 
   endWrite(): void {
-    if (this.#is(Flag.WeEnded | Flag.WeEndedWrite) || this.#phase >= Phase.Lingering) return;
+    if (this.is(Flag.WeEnded | Flag.WeEndedWrite) || this.phase >= Phase.Lingering) return;
     try {
-      this.#set(Flag.WeEndedWrite);
-      this.#connection!.closeWrite();
-      if (this.#queue === undefined) this.#endPlain();
+      this.set(Flag.WeEndedWrite);
+      this.connection!.closeWrite();
+      if (this.queue === undefined) this.#endPlain();
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
   finish(): void {
-    if (this.#is(Flag.WeEnded) || this.#phase >= Phase.Lingering) return;
+    if (this.is(Flag.WeEnded) || this.phase >= Phase.Lingering) return;
     try {
-      this.#set(Flag.WeEnded);
-      this.#connection!.closeWrite();
-      if (!this.#is(Flag.Receiving)) this.#linger(Infinity);
+      this.set(Flag.WeEnded);
+      this.connection!.closeWrite();
+      if (!this.is(Flag.Receiving)) this.linger(Infinity);
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
   /** With a fatal alert: too many clients take FIN without close_notify for an end in good order. */
   abort(): void {
-    if (this.#phase >= Phase.Lingering) return;
-    if (this.#connection instanceof PlainConnection) return this.#terminate();
+    if (this.phase >= Phase.Lingering) return;
+    if (this.connection instanceof PlainConnection) return this.terminate();
     try {
-      this.#connection!.fail("internal error");
-      this.#linger(this.host.limits.lingerBytes);
+      this.connection!.fail("internal error");
+      this.linger(this.host.limits.lingerBytes);
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
   setPaused(paused: boolean): void {
-    this.#set(Flag.HandlerPaused, paused);
-    if (!this.#is(Flag.Receiving)) this.#steer();
+    this.set(Flag.HandlerPaused, paused);
+    if (!this.is(Flag.Receiving)) this.steer();
   }
 
   // What time says
 
-  get deadlineMs(): number {
-    return Math.min(this.#phaseEndsMs, this.#queue?.stalledAtMs ?? Infinity);
-  }
-
   expire(nowMs: number): void {
     try {
-      if (this.#queue !== undefined && this.#queue.stalledAtMs <= nowMs) {
-        return this.#cut("writeStallTimeout");
+      if (this.queue !== undefined && this.queue.stalledAtMs <= nowMs) {
+        return this.cut("writeStallTimeout");
       }
-      switch (this.#phase) {
+      switch (this.phase) {
         case Phase.Silent:
-          return this.#cut("helloTimeout");
+          return this.cut("helloTimeout");
         case Phase.Handshake:
-          return this.#cut("handshakeTimeout");
+          return this.cut("handshakeTimeout");
         case Phase.Held:
           this.host.counters.endedBy("holdTimeout");
-          this.#connection!.fail("internal error");
-          return this.#lost("internal error");
+          this.connection!.fail("internal error");
+          return this.lost("internal error");
         case Phase.Fresh:
-          this.#phase = Phase.Open;
-          this.#moved();
-          this.#connection!.flushTickets();
+          this.phase = Phase.Open;
+          this.moved();
+          this.connection!.flushTickets();
           return this.#settle();
         case Phase.Open:
           this.host.counters.endedBy("idleTimeout");
           return this.closeGently();
         case Phase.Lingering:
-          return this.#close();
+          return this.closeSocket();
         case Phase.Closing:
-          return this.#cut("linger");
+          return this.cut("linger");
         case Phase.Cut:
         case Phase.Gone:
       }
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
-  }
-
-  /** Makes room for others: it has said nothing yet. */
-  evict(): void {
-    this.#cut("maxPendingHandshakes");
   }
 
   /** The server stops. True: this one ends now; false: it has something to finish. */
   retire(nowMs: number): void {
-    if (this.#phase === Phase.Silent) {
+    if (this.phase === Phase.Silent) {
       // Who has just come is about to speak, and need not know that another one follows here.
-      const silentMs = nowMs - (this.#phaseEndsMs - this.host.limits.helloTimeoutMs);
-      return silentMs < RETIRE_AFTER_MS ? undefined : this.#terminate();
+      const silentMs = nowMs - (this.phaseEndsMs - this.host.limits.helloTimeoutMs);
+      return silentMs < RETIRE_AFTER_MS ? undefined : this.terminate();
     }
-    const quietMs = nowMs - (this.#phaseEndsMs - this.host.limits.idleTimeoutMs);
-    if (this.#phase !== Phase.Open || this.#is(Flag.AnswerDue) || quietMs < RETIRE_AFTER_MS) return;
+    const quietMs = nowMs - (this.phaseEndsMs - this.host.limits.idleTimeoutMs);
+    if (this.phase !== Phase.Open || this.is(Flag.AnswerDue) || quietMs < RETIRE_AFTER_MS) return;
     try {
       this.closeGently();
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
-  /** The server stops, and this one has had its time. */
-  cutForStop(): void {
-    this.#cut("drainTimeout");
-  }
-
-  /** close_notify from us, and the handler is told. */
-  closeGently(): void {
-    this.#set(Flag.WeEnded);
-    this.#connection!.closeWrite();
-    this.#linger(Infinity);
-    this.#leaveHandler();
-  }
-
   #receive(bytes: Uint8Array): void {
-    const begun = this.#connection === undefined ? this.#begin(bytes) : bytes;
+    const begun = this.connection === undefined ? this.#begin(bytes) : bytes;
     if (begun === undefined) return;
-    this.#set(Flag.Receiving);
+    this.set(Flag.Receiving);
     try {
-      this.#connection!.receive(begun, this.host.clock.wallMs());
+      this.connection!.receive(begun, this.host.clock.wallMs());
     } finally {
-      this.#set(Flag.Receiving, false);
+      this.set(Flag.Receiving, false);
     }
     this.#settle();
   }
@@ -370,7 +296,7 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
     const { passOn } = this.host;
     const snapshot = this.snapshot ??= this.host.snapshot;
     if (this.#opening === undefined && isOurs(bytes[0]!, passOn)) {
-      this.#connection = new ServerConnection(snapshot.server, this);
+      this.connection = new ServerConnection(snapshot.server, this);
       return bytes;
     }
     this.#opening ??= new Opening(snapshot, passOn);
@@ -382,7 +308,7 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
       return undefined;
     }
     if (opened.handler === undefined) {
-      this.#connection = new ServerConnection(snapshot.server, this);
+      this.connection = new ServerConnection(snapshot.server, this);
     } else {
       this.#passOn(opened.handler, opened.name);
     }
@@ -394,47 +320,34 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
     const { counters, deadlines, limits } = this.host;
     counters.passedOn++;
     this.host.handshakeOver(this, false);
-    this.#phase = Phase.Open;
-    this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
-    this.#connection = new PlainConnection(this);
-    this.#handler = handler.openEncrypted(new SessionStream(this), this.socket, name);
+    this.phase = Phase.Open;
+    this.phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
+    this.connection = new PlainConnection(this);
+    this.handler = handler.openEncrypted(new SessionStream(this), this.socket, name);
+  }
+
+  protected override takesInput(): boolean {
+    return this.connection?.wantsInput !== false;
   }
 
   get #server(): ServerConnection | undefined {
-    return this.#connection as ServerConnection | undefined;
+    return this.connection as ServerConnection | undefined;
   }
 
   /** After each turn: what could not be done in the middle of it. */
   #settle(): void {
-    if (this.#phase >= Phase.Lingering) return;
-    this.#handler?.flush?.();
-    if (this.#is(Flag.WeEnded)) return this.#linger(Infinity);
+    if (this.phase >= Phase.Lingering) return;
+    this.handler?.flush?.();
+    if (this.is(Flag.WeEnded)) return this.linger(Infinity);
     this.#unsealed = 0;
-    if (this.#queue === undefined) {
-      this.#connection?.flushed();
-      if (this.#is(Flag.HandlerWaits)) {
-        this.#set(Flag.HandlerWaits, false);
-        this.#handler?.drain();
+    if (this.queue === undefined) {
+      this.connection?.flushed();
+      if (this.is(Flag.HandlerWaits)) {
+        this.set(Flag.HandlerWaits, false);
+        this.handler?.drain();
       }
     }
-    this.#steer();
-  }
-
-  /** Reads from the socket, or not: that is the back-pressure on the peer. */
-  #steer(): void {
-    if (this.#phase >= Phase.Closing) return;
-    const reads = this.#phase === Phase.Lingering ||
-      (!this.#is(Flag.HandlerPaused) && this.#connection?.wantsInput !== false &&
-        (this.#queue === undefined || this.#queue.length <= this.host.limits.maxOutputBuffered));
-    if (reads !== this.#is(Flag.SocketPaused)) return;
-    this.#set(Flag.SocketPaused, !reads);
-    if (reads) this.socket.resume();
-    else this.socket.pause();
-  }
-
-  #moved(): void {
-    const { deadlines, limits } = this.host;
-    if (this.#phase === Phase.Open) this.#phaseEndsMs = deadlines.nowMs + limits.idleTimeoutMs;
+    this.steer();
   }
 
   /** Waits for our own side. That time is not the peer's. */
@@ -443,9 +356,9 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
     use: (answer: T) => void,
     refuse: () => void,
   ): Promise<void> {
-    const leftMs = this.#phaseEndsMs - this.host.deadlines.nowMs;
-    this.#phase = Phase.Held;
-    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.holdTimeoutMs;
+    const leftMs = this.phaseEndsMs - this.host.deadlines.nowMs;
+    this.phase = Phase.Held;
+    this.phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.holdTimeoutMs;
     let result: T | undefined;
     let failed = false;
     try {
@@ -454,122 +367,26 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
       failed = true;
       this.host.log.event("warn", "no answer for a handshake", describeException(error));
     }
-    if (this.#phase !== Phase.Held) return;
-    this.#phase = Phase.Handshake;
-    this.#phaseEndsMs = this.host.deadlines.nowMs + leftMs;
+    if (this.phase !== Phase.Held) return;
+    this.phase = Phase.Handshake;
+    this.phaseEndsMs = this.host.deadlines.nowMs + leftMs;
     try {
-      this.#set(Flag.Receiving);
+      this.set(Flag.Receiving);
       try {
         if (failed) refuse();
         else use(result as T);
       } finally {
-        this.#set(Flag.Receiving, false);
+        this.set(Flag.Receiving, false);
       }
       this.#settle();
     } catch (error) {
-      this.#fault(error);
+      this.fault(error);
     }
   }
 
-  /** The boundary: whatever went wrong in a turn ends this connection and nothing else. */
-  #fault(error: unknown): void {
-    if (this.#phase >= Phase.Lingering) {
-      if (!(error instanceof TlsError)) this.#exception(error);
-      return;
-    }
-    if (error instanceof TlsError) this.#peerFault(error);
-    else this.#ownFault(error);
-  }
-
-  #peerFault(error: TlsError): void {
-    const ech = this.#connection?.ech;
-    this.host.counters.error(error, ech);
-    reportTlsError(this.host, error, {
-      socket: this.socket,
-      site: this.site,
-      ech,
-      isEstablished: this.#phase >= Phase.Fresh,
-    });
-    const peersFault = error.alert !== undefined && error.alert !== "internal_error";
-    if (this.#phase < Phase.Fresh) this.#handshakeOver("failed", peersFault);
-    if (error.reason === "received alert") this.#close();
-    else this.#linger(this.host.limits.lingerBytes);
-    this.#leaveHandler();
-  }
-
-  #ownFault(error: unknown): void {
-    try {
-      this.#connection?.fail("internal error");
-    } catch {
-      // broken altogether: then without the alert
-    }
-    this.#lost("internal error");
-    this.#exception(error);
-  }
-
-  /** By our own fault; the connection has said so. */
-  #lost(reason: Reason): void {
-    this.host.counters.error(new TlsError(reason), this.#connection?.ech);
-    if (this.#phase < Phase.Fresh) this.#handshakeOver("broken");
-    this.#linger(this.host.limits.lingerBytes);
-    this.#leaveHandler();
-  }
-
-  #exception(error: unknown): void {
-    reportException(this.host, error, { site: this.site, ech: this.#connection?.ech });
-  }
-
-  /** Closes at once, without a word. */
-  #cut(limit: EndingLimit): void {
-    if (this.#phase >= Phase.Cut) return;
-    this.host.counters.endedBy(limit);
-    if (this.#phase < Phase.Fresh) {
-      this.#handshakeOver(limit === "maxPendingHandshakes" ? "evicted" : "timed out");
-    }
-    this.#terminate();
-  }
-
-  #terminate(): void {
-    if (this.#phase >= Phase.Cut) return;
-    if (this.#phase < Phase.Fresh) this.#handshakeOver("abandoned");
-    this.#phase = Phase.Cut;
-    this.#phaseEndsMs = Infinity;
-    this.#queue = undefined;
-    this.socket.terminate();
-  }
-
-  #handshakeOver(
-    outcome: "failed" | "abandoned" | "broken" | "timed out" | "evicted",
-    peersFault = false,
-  ): void {
-    const { counters } = this.host;
-    add(counters.handshakes, outcome);
-    const ech = this.#connection?.ech;
-    if (ech !== undefined) counters.echOutcome(ech);
-    this.host.handshakeOver(this, peersFault);
-    this.#phase = Phase.Closing;
-  }
-
-  /**
-   * Our last word is said. FIN behind it, then the peer's bytes are discarded for a while: closing on unread bytes is a
-   * reset, which could destroy that word in flight. After an orderly end only time bounds it, not bytes.
-   */
-  #linger(discards: number): void {
-    this.#phase = Phase.Lingering;
-    this.#phaseEndsMs = Infinity;
-    this.#connection = this.#opening = undefined;
-    this.#discards = discards;
-    this.#steer();
-    if (this.#queue === undefined) this.#shutdown();
-  }
-
-  #shutdown(): void {
-    // Both have said close_notify, or FIN has come: there is nothing more to hear.
-    if (this.#is(Flag.FinCame) || (this.#is(Flag.WeEnded) && this.#is(Flag.PeerEnded))) {
-      return this.#close();
-    }
-    this.#phaseEndsMs = this.host.deadlines.nowMs + this.host.limits.lingerMs;
-    this.#sendFin();
+  protected override linger(discards: number): void {
+    this.#opening = undefined;
+    super.linger(discards);
   }
 
   /**
@@ -577,89 +394,16 @@ export class Session implements SocketEvents, Output, Timed, FactsOrigin {
    * at the peer's FIN, before the handler has finished with what came.
    */
   #endPlain(): void {
-    if (this.#connection instanceof PlainConnection) this.#sendFin();
-  }
-
-  #sendFin(): void {
-    if (this.#is(Flag.FinSent)) return;
-    this.#set(Flag.FinSent);
-    this.socket.shutdown();
-  }
-
-  #discard(length: number): void {
-    this.#discards -= length;
-    if (this.#discards < 0) this.#close();
-  }
-
-  /** What the socket has taken still goes out, within the time of a stalled write. */
-  #close(): void {
-    this.#phase = Phase.Closing;
-    this.#phaseEndsMs = this.#stallsAtMs();
-    this.socket.close();
-  }
-
-  #stallsAtMs(): number {
-    return this.host.deadlines.nowMs + this.host.limits.writeStallTimeoutMs;
+    if (this.connection instanceof PlainConnection) this.sendFin();
   }
 
   #answerPlainHttp(answer: Uint8Array): void {
     this.host.counters.plainHttp++;
-    this.#handshakeOver("failed", true);
+    this.handshakeOver("failed", true);
     this.send(answer, 0, answer.length);
-    this.#linger(this.host.limits.lingerBytes);
-  }
-
-  /** One of them at least. */
-  #is(flags: number): boolean {
-    return (this.#flags & flags) !== 0;
-  }
-
-  #set(flag: number, value: boolean = true): void {
-    if (value) this.#flags |= flag;
-    else this.#flags &= ~flag;
-  }
-
-  #leaveHandler(): void {
-    const handler = this.#handler;
-    this.#handler = undefined;
-    try {
-      handler?.close();
-    } catch (error) {
-      this.#exception(error);
-    }
+    this.linger(this.host.limits.lingerBytes);
   }
 }
-
-/** What else is so, a bit each: ten fields would be 64 bytes more of each idle connection. */
-const Flag = {
-  Receiving: 1,
-  SocketPaused: 2,
-  HandlerPaused: 4,
-  HandlerWaits: 8,
-  /** close_notify came, or FIN. */
-  PeerEnded: 16,
-  FinCame: 32,
-  /** close_notify went; the peer's data still comes … */
-  WeEndedWrite: 64,
-  FinSent: 128,
-  /** … and now it does not. */
-  WeEnded: 256,
-  /** The last bytes came from the peer: it may wait for an answer. */
-  AnswerDue: 512,
-} as const;
-
-const Phase = {
-  Silent: 0,
-  Handshake: 1,
-  Held: 2,
-  Fresh: 3,
-  Open: 4,
-  Lingering: 5,
-  Closing: 6,
-  Cut: 7,
-  Gone: 8,
-} as const;
-type Phase = (typeof Phase)[keyof typeof Phase];
 
 /** So long must a connection have been quiet, after an answer, to be ended when the server stops. */
 const RETIRE_AFTER_MS = 1_000;
