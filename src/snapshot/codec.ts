@@ -14,6 +14,7 @@ import type { Crypto } from "../crypto/crypto.ts";
 import type { EchKeySet } from "../tls/ech.ts";
 import { Checksum, verifying } from "./checksum.ts";
 import { CommonBlobs } from "./common-blobs.ts";
+import { fromHex, toHex } from "./hex.ts";
 import type { HashKey } from "./name-hash.ts";
 import { NameIndex } from "./name-index.ts";
 import { Overlay } from "./overlay.ts";
@@ -239,14 +240,6 @@ function sectionHeader(kind: number, length: number): Uint8Array {
 
 function text(value: string): Uint8Array {
   return new TextEncoder().encode(value);
-}
-
-function toHex(bytes: Uint8Array): string {
-  return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
-}
-
-function fromHex(hex: string): Uint8Array {
-  return Uint8Array.from(hex.match(/../g) ?? [], (pair) => Number.parseInt(pair, 16));
 }
 
 const Kind = { head: 1, base: 2, overlay: 3, sites: 4, records: 5, common: 6 } as const;

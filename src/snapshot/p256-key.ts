@@ -6,6 +6,7 @@
  * @module
  */
 import type { P256Numbers, PrivateKeyBlock } from "../crypto/crypto.ts";
+import { fromHex } from "./hex.ts";
 
 /** As it is kept: views of what has them. */
 export interface P256KeyParts {
@@ -77,16 +78,9 @@ const LABEL = "PRIVATE KEY";
  * PrivateKeyInfo (RFC 5208 §5) of id-ecPublicKey and prime256v1 with an ECPrivateKey (RFC 5915 §3) that has the public
  * key and no parameters, as far as the private key.
  */
-const HEAD = bytesOf(
-  "308187 020100 301306072a8648ce3d020106082a8648ce3d030107 046d 306b 020101 0420",
+const HEAD = fromHex(
+  "308187" + "020100" + "301306072a8648ce3d020106082a8648ce3d030107" + "046d306b020101" + "0420",
 );
 /** From there as far as the public key. */
-const MIDDLE = bytesOf("a144 0342 00");
+const MIDDLE = fromHex("a144034200");
 const LENGTH = HEAD.length + SCALAR_LENGTH + MIDDLE.length + POINT_LENGTH;
-
-function bytesOf(hex: string): Uint8Array {
-  return Uint8Array.from(
-    hex.replaceAll(" ", "").match(/../g)!,
-    (pair) => Number.parseInt(pair, 16),
-  );
-}
