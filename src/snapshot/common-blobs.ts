@@ -1,5 +1,5 @@
 /**
- * What many sites have in common, each once, by number: certificates above leaves, profiles, long handlers.
+ * What many sites have in common, each once, by number: certificates above leaves, profiles, handlers.
  * @module
  */
 import type { Crypto } from "../crypto/crypto.ts";

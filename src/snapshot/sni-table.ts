@@ -11,7 +11,7 @@
  *
  * A hash names a line by its top bits and a tag by its last ones. A key lies in its line, or where that is full in the
  * next that is not: whoever looks for one goes on as long as keys have. Four slots in five are taken, in the order of
- * the lines that keys are at home in: of a million, half lie in their own line, and none more than about 12 behind it.
+ * the lines that keys are at home in: of a million, half lie in their own line, and none more than about 15 behind it.
  * To read the next line as well costs little, for it comes along from memory; the first takes longer than all the rest
  * (140 ns and more), and the less memory there is to read from, the more often the caches have it. The filter takes a
  * byte a name and mostly stays in them: a name that is not there seldom costs such a read.
@@ -234,7 +234,7 @@ function filterWords(lineCount: number): number {
   return 16 * Math.ceil(lineCount * NAMES_A_LINE / NAMES_A_WORD / 16);
 }
 
-/** As many names as it says, each within the buffer; and no more lines in a row without a free slot than are gone through. */
+/** As many names as it says, each within the buffer. How far one lies from its line is not looked at: a lookup ends. */
 function* checkLines({ lines, heap, count }: SniTable): Generator<void, void> {
   let seen = 0;
   for (let slot = 0; slot < lines.length; slot += SLOT) {

@@ -3,7 +3,7 @@ import { expect, test } from "vitest";
 import type { SigningKey } from "../../src/crypto/crypto.ts";
 import { SigningKeys } from "../../src/snapshot/signing-keys.ts";
 
-test("Keys are read when they are needed, and those least recently used are let go", () => {
+test("Keys are read when they are needed, and those not used lately are let go", () => {
   const read: string[] = [];
   const keys = new SigningKeys({
     signingKey: (pem) => (read.push(pem as string), { pem } as unknown as SigningKey),
