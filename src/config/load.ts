@@ -25,13 +25,18 @@ export async function loadConfig(file: string): Promise<Config> {
   try {
     text = await readFile(file, "utf8");
   } catch (cause) {
-    const why = (cause as NodeJS.ErrnoException).code === "ENOENT"
-      ? "there is no such file"
-      : `cannot be read: ${(cause as Error).message}`;
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    const why = UNREADABLE[code] ?? `cannot be read: ${message}`;
     throw new ConfigError(file, [{ path: [], message: why }], { cause });
   }
   return await parseConfig(text, resolve(file));
 }
+
+const UNREADABLE: Record<string, string> = {
+  ENOENT: "there is no such file",
+  EACCES: "cannot be read: permission denied for the user that sotto runs as",
+  EISDIR: "cannot be read: it is a folder",
+};
 
 /**
  * The same for a text that is already there.
@@ -62,10 +67,26 @@ function parseToml(text: string, file: string): unknown {
     if (!(cause instanceof TomlError)) throw cause;
     const message = cause.message.split("\n")[0]!.replace(/^Invalid TOML document: /, "");
     const { line, column } = cause;
-    throw new ConfigError(file, [{ path: [], message: `not TOML: ${message}`, line, column }], {
+    const rest = (text.split("\n")[line - 1] ?? "").slice(column - 1).trimEnd();
+    const help = acceptedThere(message, rest);
+    throw new ConfigError(file, [{ path: [], message: `not TOML: ${help}`, line, column }], {
       cause,
     });
   }
+}
+
+/** What the parser says of mistakes that people make often, in their words. @param rest of the line, from its place on */
+function acceptedThere(message: string, rest: string): string {
+  if (message.startsWith("control characters") && rest === "") {
+    return "a string that is not closed, accepted: a quote at its end, in the same line";
+  }
+  if (message.startsWith("illegal character in key") && rest.startsWith(":")) {
+    return 'found ":" after a key, accepted: "="';
+  }
+  if (message === "invalid value") {
+    return `${message}, accepted: a text in quotes, a number, true, false, a list or a table`;
+  }
+  return message;
 }
 
 /** A problem, and the key of the table at its path that it is about, where it is not the path's own value. */

@@ -462,6 +462,26 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "1:8: not TOML: unfinished string",
   ],
   [
+    "a text that is not closed in its line",
+    `${A}respond = "x\ngroup = "y"`,
+    "3:13: not TOML: a string that is not closed, accepted: a quote at its end, in the same line",
+  ],
+  [
+    "a control character in a text",
+    `${A}respond = "x\u0001y"`,
+    "3:13: not TOML: control characters are not allowed in strings",
+  ],
+  [
+    "a text without quotes",
+    `[[site]]\nnames = [a.example]`,
+    "2:10: not TOML: invalid value, accepted: a text in quotes, a number, true, false, a list or a table",
+  ],
+  [
+    "a colon after a key",
+    `[[site]]\nnames: ["a.example"]`,
+    '2:6: not TOML: found ":" after a key, accepted: "="',
+  ],
+  [
     "a client_auth that is no table",
     `${A}client_auth = true`,
     '3:15: site[0].client_auth: found true, accepted: a table as in { mode = "require_and_verify", ca = ["clients.pem"] }',
