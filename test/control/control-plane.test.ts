@@ -166,6 +166,9 @@ test("A file that cannot be used is named", async () => {
   await expect(withSite({ clientAuth: { mode: "require_and_verify", ca } })).rejects.toThrow(
     /Cannot use the CA file .*no\.pem: /,
   );
+  const none = join(folder, "none.pem");
+  await expect(withSite({ clientAuth: { mode: "require_and_verify", ca: [none] } })).rejects
+    .toThrow(`Cannot read the CA file ${none}: there is no such file`);
 });
 
 test("policy 5: ticket keys rotate every 12 h, four generations, and leaves are renewed in time", async () => {

@@ -79,7 +79,11 @@ async function readKey(source: string): Promise<{ text: string; mode: number | u
   throw new X509Error(`Cannot read the key from the environment variable ${name}: it is not set`);
 }
 
-async function readText(path: string, what: string): Promise<{ text: string; mode: number }> {
+/** @param what for messages: `certificate`. @throws {X509Error} naming it, its kind and why */
+export async function readText(
+  path: string,
+  what: string,
+): Promise<{ text: string; mode: number }> {
   try {
     const file = await open(path, "r");
     try {

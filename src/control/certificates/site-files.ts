@@ -2,14 +2,12 @@
  * The files that the configuration names for a site: certificates, keys, CAs of clients.
  * @module
  */
-import { readFile } from "node:fs/promises";
-
 import type { SiteOptions } from "../../config/config.ts";
 import type { Crypto } from "../../crypto/crypto.ts";
 import type { SiteCredential } from "../../snapshot/credential.ts";
 import { type ClientPool, clientPoolFromPem } from "../../x509/chain.ts";
 import { X509Error } from "../../x509/error.ts";
-import { loadCertificateFiles } from "./files.ts";
+import { loadCertificateFiles, readText } from "./files.ts";
 
 export interface SiteFiles {
   /** The site's names, by what they are served with; without credentials: the local CA's turn. */
@@ -77,8 +75,9 @@ function divide(
 
 async function loadClientPool(files: readonly string[]): Promise<ClientPool> {
   const pools = await Promise.all(files.map(async (file) => {
+    const { text } = await readText(file, "CA");
     try {
-      return clientPoolFromPem(await readFile(file, "utf8"));
+      return clientPoolFromPem(text);
     } catch (cause) {
       const { message } = cause as Error;
       throw new X509Error(`Cannot use the CA file ${file}: ${message}`, { cause });
