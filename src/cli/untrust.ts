@@ -23,7 +23,8 @@ export async function untrust(
   for (const root of roots) {
     process.stdout.write(headline(root));
     const steps = await planTrust(machine, root, "untrusted");
-    process.stdout.write(describePlan(steps).map((line) => `  ${line}\n`).join(""));
+    const lines = steps.length > 0 ? describePlan(steps) : ["nothing to do: no store has it"];
+    process.stdout.write(lines.map((line) => `  ${line}\n`).join(""));
     if (args.dryRun) continue;
     const ofRoot = await perform(steps, machine);
     // It is not to be installed again at the next start.

@@ -54,6 +54,10 @@ test("trust says what it runs, does it, and untrust undoes it", async () => {
   await untrust({ data, dryRun: false, certificate: undefined }, machine);
   expect(printed).toContain(`untrusted: system ${anchors}\n`);
   expect(existsSync(path)).toBe(false);
+
+  expect(printed).not.toContain("nothing to do");
+  await untrust({ data, dryRun: true, certificate: undefined }, machine);
+  expect(printed).toMatch(/\n {2}nothing to do: no store has it\n$/);
 });
 
 test("untrust forgets every root of the CA, and works from a file without the data folder", async () => {
