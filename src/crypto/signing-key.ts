@@ -44,7 +44,7 @@ export function signingKey(
   if (p256 !== undefined && raw !== undefined) return new P256PrivateKey(raw(p256), p256.point);
   const key = readPrivateKey(block);
   const schemes = p256 !== undefined ? P256_SCHEMES : schemesOf(key, OWN_RSA_BITS);
-  if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}`);
+  if (schemes.length === 0) throw new TypeError(`Cannot sign with ${describe(key)}, ${ACCEPTED}`);
   return new PrivateKey(primitives[ALGORITHM_OF[schemes[0]!]], schemes, key);
 }
 
@@ -176,6 +176,8 @@ const NO_RSA_KEY = 256;
 const OWN_RSA_BITS = 2048;
 /** Whether a peer's key is strong enough is for the check of its chain to say; this only keeps nonsense out. */
 const PEER_RSA_BITS = 1024;
+const ACCEPTED =
+  `accepted: ECDSA P-256 or P-384, Ed25519, RSA of ${OWN_RSA_BITS} bits or more, RSA-PSS with a hash and salt of TLS 1.3`;
 const EC_SCHEMES: Readonly<Record<string, readonly SignatureName[]>> = {
   prime256v1: P256_SCHEMES,
   secp384r1: ["ecdsa_secp384r1_sha384"],
