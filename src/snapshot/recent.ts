@@ -8,16 +8,15 @@
  * round (second chance): to use what is there writes one byte, and nothing that the collector would look at again.
  */
 export class Recent<K, V> {
-  readonly #capacity: number;
   readonly #places = new Map<K, number>();
   readonly #keys: K[] = [];
   readonly #values: V[] = [];
-  /** 1: used since the hand came by. Grows with the rest. */
-  #used = new Uint8Array(64);
+  /** As many as it may hold; 1: used since the hand came by. */
+  readonly #used: Uint8Array;
   #hand = 0;
 
   constructor(capacity: number) {
-    this.#capacity = capacity;
+    this.#used = new Uint8Array(capacity);
   }
 
   get(key: K): V | undefined {
@@ -41,24 +40,14 @@ export class Recent<K, V> {
   }
 
   #freePlace(): number {
-    const { length } = this.#keys;
-    if (length < this.#capacity) {
-      if (length === this.#used.length) this.#used = grown(this.#used);
-      return length;
-    }
+    if (this.#keys.length < this.#used.length) return this.#keys.length;
     while (this.#used[this.#hand] === 1) {
       this.#used[this.#hand] = 0;
-      this.#hand = (this.#hand + 1) % this.#capacity;
+      this.#hand = (this.#hand + 1) % this.#used.length;
     }
     const place = this.#hand;
-    this.#hand = (place + 1) % this.#capacity;
+    this.#hand = (place + 1) % this.#used.length;
     this.#places.delete(this.#keys[place]!);
     return place;
   }
-}
-
-function grown(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
-  const larger = new Uint8Array(2 * bytes.length);
-  larger.set(bytes);
-  return larger;
 }
