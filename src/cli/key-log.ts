@@ -4,18 +4,42 @@
  */
 import { closeSync, fchmodSync, openSync, writeSync } from "node:fs";
 
+import { CommandError } from "./explain.ts";
+
 export interface KeyLog {
   /** Appends one line at once, so that a debugger that reads along has it in time. */
   readonly line: (line: string) => void;
   close(): void;
 }
 
-/** Opens the file for appending, readable by its owner alone. */
+/** Opens the file for appending, readable by its owner alone. @throws {CommandError} it cannot be written */
 export function openKeyLog(path: string): KeyLog {
-  const file = openSync(path, "a", 0o600);
-  fchmodSync(file, 0o600);
+  const file = openPrivate(path);
   return {
     line: (line) => void writeSync(file, line + "\n"),
     close: () => closeSync(file),
   };
 }
+
+function openPrivate(path: string): number {
+  try {
+    const file = openSync(path, "a", 0o600);
+    fchmodSync(file, 0o600);
+    return file;
+  } catch (cause) {
+    const { code = "", message } = cause as NodeJS.ErrnoException;
+    throw new CommandError(
+      `Cannot write the key log ${path}: ${
+        CAUSES[code] ?? message
+      }. Name another file with --key-log`,
+      { cause },
+    );
+  }
+}
+
+const CAUSES: Record<string, string> = {
+  ENOENT: "there is no such folder",
+  EACCES: "permission denied for the user that sotto runs as",
+  EPERM: "it is somebody else's",
+  EISDIR: "it is a folder",
+};

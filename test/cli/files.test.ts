@@ -5,6 +5,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { findDataFolder, warnOfContainer } from "../../src/cli/data-folder.ts";
+import { CommandError } from "../../src/cli/explain.ts";
 import { openKeyLog } from "../../src/cli/key-log.ts";
 import { type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
 
@@ -77,4 +78,14 @@ test("tls13 15: the key log is appended to and private, whatever it was", async 
   log.close();
   expect(await readFile(path, "utf8")).toBe("old\nCLIENT_RANDOM 1\nCLIENT_RANDOM 2\n");
   expect((await stat(path)).mode & 0o777).toBe(0o600);
+});
+
+test("A key log that cannot be written is told with its path", () => {
+  const inNone = join(folder, "no/keys.log");
+  expect(() => openKeyLog(inNone)).toThrow(
+    new CommandError(
+      `Cannot write the key log ${inNone}: there is no such folder. Name another file with --key-log`,
+    ),
+  );
+  expect(() => openKeyLog(folder)).toThrow(`Cannot write the key log ${folder}: it is a folder`);
 });
