@@ -167,12 +167,18 @@ export async function supervise(options: StartOptions): Promise<Running> {
     }
   }
 
-  /** The workers could not be told of another configuration, and serve by this one; if that fails, of the other later. */
+  /** The workers could not be told of another configuration, and serve by this one. */
   async function takeBack(config: Config): Promise<void> {
-    await take(config).catch((error: unknown) => {
+    isReloading = true;
+    try {
+      await control.reload(config);
+      current = config;
+    } catch (error) {
       log.event("error", "snapshot_failed", { err: messageOf(error) });
-    });
-    pushInBackground(); // something else may have become new meanwhile
+    } finally {
+      isReloading = false;
+      pushInBackground(); // which says it again until they can be told
+    }
   }
 
   let workersTrouble: BindError | undefined;
