@@ -8,15 +8,16 @@ import type { ServerConfig } from "../../tls/config.ts";
 import { CertificateCompressionAlgorithm } from "../../tls/wire/code-points.ts";
 
 /**
- * Both directions, best first. Compressing is done once per chain, so it may take its time; decompressing stops at
- * `limit` bytes, whatever the stream claims.
+ * Both directions, best first. Of few sites each chain is compressed once, of very many again for nearly every handshake,
+ * on the thread that serves: in a fraction of its time. Decompressing stops at `limit` bytes, whatever the stream claims.
  */
 export function certificateCompression(): Pick<ServerConfig, "compress" | "decompress"> {
   const { zlib: deflate, brotli, zstd } = CertificateCompressionAlgorithm;
   const compress = new Map<number, (bytes: Uint8Array) => Uint8Array>();
   const decompress = new Map<number, (bytes: Uint8Array, limit: number) => Uint8Array>();
 
-  compress.set(brotli, (bytes) => zlib.brotliCompressSync(bytes));
+  const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: BROTLI_QUALITY };
+  compress.set(brotli, (bytes) => zlib.brotliCompressSync(bytes, { params }));
   decompress.set(
     brotli,
     (bytes, limit) => zlib.brotliDecompressSync(bytes, { maxOutputLength: limit }),
@@ -36,3 +37,6 @@ export function certificateCompression(): Pick<ServerConfig, "compress" | "decom
   );
   return { compress, decompress };
 }
+
+/** Of 0 to 11. The highest takes 2 ms and makes a chain of 1.9 kB 1.12 kB, this one 50 µs and 1.18 kB. */
+const BROTLI_QUALITY = 4;
