@@ -20,7 +20,7 @@ import { Sources } from "./sources.ts";
 export interface EdgeParts {
   readonly runtime: Runtime;
   readonly snapshot: Snapshot;
-  /** Asked once for each site. */
+  /** Asked for each connection: one is kept for all that is answered alike. */
   readonly handlers: (site: Site) => Handler;
   readonly limits?: Partial<EdgeLimits>;
   readonly log: Log;
@@ -51,7 +51,6 @@ export class EdgeServer implements SessionHost {
   readonly #sources: Sources;
   readonly #lag = new LoopLag({ tally: this.counters.loopLag });
   readonly #listeners = new Set<Listener>();
-  readonly #handlers = new WeakMap<Site, Handler>();
   /** Those that have said nothing yet, the oldest first. */
   readonly #silent = new Set<SessionEnds>();
   #snapshot: Snapshot;
@@ -141,9 +140,7 @@ export class EdgeServer implements SessionHost {
   }
 
   handlerOf(site: Site): Handler {
-    let handler = this.#handlers.get(site);
-    if (handler === undefined) this.#handlers.set(site, handler = this.#parts.handlers(site));
-    return handler;
+    return this.#parts.handlers(site);
   }
 
   sign(request: SignatureRequest): Promise<Uint8Array> {
