@@ -169,16 +169,10 @@ export async function supervise(options: StartOptions): Promise<Running> {
 
   /** The workers could not be told of another configuration, and serve by this one. */
   async function takeBack(config: Config): Promise<void> {
-    isReloading = true;
-    try {
-      await control.reload(config);
-      current = config;
-    } catch (error) {
+    await take(config).catch((error: unknown) => {
       log.event("error", "snapshot_failed", { err: messageOf(error) });
-    } finally {
-      isReloading = false;
-      pushInBackground(); // which says it again until they can be told
-    }
+    });
+    pushInBackground(); // which says it again until they can be told
   }
 
   let workersTrouble: BindError | undefined;
