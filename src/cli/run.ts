@@ -18,6 +18,7 @@ import { openLog } from "./log.ts";
 import { writeReadyFile } from "./ready-file.ts";
 import { Reloader } from "./reloader.ts";
 import { programName, report } from "./report.ts";
+import { withPlaces } from "./site-place.ts";
 
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
@@ -51,21 +52,22 @@ export async function run(args: RunArguments): Promise<void> {
   });
   process.on("SIGUSR2", () => void (serving && replaceWorkers(serving, log)));
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
-  const running = await start({
-    config,
-    dataFolder: data.path,
-    user: config.user,
-    ...ports(args, config),
-    log,
-    takeover: args.takeover,
-    workers: workersOf(args, config),
-    onNewRoot: (root) => {
-      const command = trustCommand();
-      log.event("warn", "new_root", { root, what: aboutNewRoot(command) });
-      offerTrust(command);
-    },
-    ...(keyLog && { keyLog: keyLog.line, keyLogPath: resolve(args.keyLog!) }),
-  });
+  const running = await withPlaces(config, () =>
+    start({
+      config,
+      dataFolder: data.path,
+      user: config.user,
+      ...ports(args, config),
+      log,
+      takeover: args.takeover,
+      workers: workersOf(args, config),
+      onNewRoot: (root) => {
+        const command = trustCommand();
+        log.event("warn", "new_root", { root, what: aboutNewRoot(command) });
+        offerTrust(command);
+      },
+      ...(keyLog && { keyLog: keyLog.line, keyLogPath: resolve(args.keyLog!) }),
+    }));
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
   const warnings = [data.warning, warnOfContainer(data.path), ...running.warnings].filter((text) =>
     text !== undefined
@@ -80,7 +82,7 @@ export async function run(args: RunArguments): Promise<void> {
     config,
     load: () => configFor(args, data.path),
     async reload(next) {
-      await running.reload(next);
+      await withPlaces(next, () => running.reload(next));
       log.adjust(next);
     },
     hasWorkers: running.workers !== undefined,

@@ -7,6 +7,7 @@ import { loadSiteFiles } from "../control/certificates/site-files.ts";
 import { chooseCrypto } from "../crypto/choose.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { findConfig } from "./find-config.ts";
+import { withPlaces } from "./site-place.ts";
 
 /** Checks the configuration and the files that it names, without serving. */
 export async function validate(
@@ -16,7 +17,8 @@ export async function validate(
   const crypto = chooseCrypto();
   const warnings = [...config.warnings];
   for (const site of config.sites) {
-    warnings.push(...(await loadSiteFiles(crypto, site, Date.now())).warnings);
+    const files = await withPlaces(config, () => loadSiteFiles(crypto, site, Date.now()));
+    warnings.push(...files.warnings);
   }
   for (const warning of warnings) process.stderr.write(`warning: ${warning}\n`);
   process.stdout.write(summary(config) + "\n");

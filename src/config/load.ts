@@ -12,7 +12,6 @@ import type { Config } from "./config.ts";
 import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
 import { notYet } from "./not-yet.ts";
-import type { Locate } from "./position.ts";
 import { KEYS, schema } from "./schema.ts";
 
 /**
@@ -102,7 +101,8 @@ async function located(
   found: readonly Found[],
   more: number,
 ): Promise<ConfigError> {
-  const locate = text.length > MAX_LOCATED ? undefined : await locatorOf(text);
+  const { locator } = await import("./position.ts");
+  const locate = await locator(text);
   const problems = found.map(({ problem, key }): Problem => ({
     ...problem,
     ...locate?.(problem.path, key),
@@ -112,15 +112,8 @@ async function located(
   return new ConfigError(file, problems);
 }
 
-async function locatorOf(text: string): Promise<Locate> {
-  const { locator } = await import("./position.ts");
-  return await locator(text);
-}
-
 /** As many as somebody may read. A reload says them from the thread that serves, and to the log. */
 const MAX_PROBLEMS = 100;
-/** In a longer text, some 30,000 sites, lines are not looked for: that takes seconds. */
-const MAX_LOCATED = 1 << 21;
 
 type Issue = NonNullable<ReturnType<typeof schema.safeParse>["error"]>["issues"][number];
 

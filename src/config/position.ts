@@ -19,8 +19,9 @@ export interface Position {
  */
 export type Locate = (path: ConfigPath, key?: string) => Position;
 
-/** @param text a document that parses */
-export async function locator(text: string): Promise<Locate> {
+/** Undefined: the text is too long for it. @param text a document that parses */
+export async function locator(text: string): Promise<Locate | undefined> {
+  if (text.length > MAX_LOCATED) return undefined;
   const { parseTOML } = await import("toml-eslint-parser");
   const places: Places = new Map();
   for (const node of parseTOML(text).body[0].body) {
@@ -42,6 +43,9 @@ export async function locator(text: string): Promise<Locate> {
     return { line: 1, column: 1 };
   };
 }
+
+/** In a longer text, some 30,000 sites, lines are not looked for: that takes seconds. */
+const MAX_LOCATED = 1 << 21;
 
 /** By `placeKey`: problems may be as many as places. */
 type Places = Map<string, Place>;

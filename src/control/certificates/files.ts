@@ -24,11 +24,14 @@ export interface LoadedCredential {
   readonly warnings: readonly string[];
 }
 
+/** The key is at fault, and not the certificate. */
+export class KeyFileError extends X509Error {}
+
 /**
  * Reads a pair of files. It is used also where others may read the key or the certificate has expired: the operator
  * knows best, and is told (design §12).
  *
- * @throws {X509Error} naming the file and what is wrong with it
+ * @throws {X509Error} naming the file and what is wrong with it; a KeyFileError where it is the key's
  */
 export async function loadCertificateFiles(
   crypto: Crypto,
@@ -38,15 +41,7 @@ export async function loadCertificateFiles(
   const { certificateFile, keyFile } = files;
   const certificate = await readText(certificateFile, "certificate");
   const key = keyFile === certificateFile ? certificate : await readKey(keyFile);
-  const credential = credentialFromPem(crypto, {
-    id: certificateFile,
-    certificatePem: certificate.text,
-    keyPem: key.text,
-    origin: "operator",
-    certificateSource: certificateFile,
-    keySource: keyFile,
-    ...(files.share && { share: files.share }),
-  });
+  const credential = credentialOf(crypto, files, certificate.text, key.text);
   const warnings: string[] = [];
   if (key.mode !== undefined && isExposed(key.mode)) {
     const mode = (key.mode & 0o777).toString(8).padStart(4, "0");
@@ -70,13 +65,44 @@ export async function loadCertificateFiles(
   return { credential, warnings };
 }
 
+function credentialOf(
+  crypto: Crypto,
+  { certificateFile, keyFile, share }: CertificateFiles,
+  certificatePem: string,
+  keyPem: string,
+): SiteCredential {
+  try {
+    return credentialFromPem(crypto, {
+      id: certificateFile,
+      certificatePem,
+      keyPem,
+      origin: "operator",
+      certificateSource: certificateFile,
+      keySource: keyFile,
+      ...(share && { share }),
+    });
+  } catch (cause) {
+    const isKeys = cause instanceof X509Error && keyFile !== certificateFile &&
+      cause.message.startsWith(`Cannot use ${keyFile}: `);
+    throw isKeys ? new KeyFileError(cause.message, { cause }) : cause;
+  }
+}
+
 /** `mode`: undefined where it lies in no file. */
 async function readKey(source: string): Promise<{ text: string; mode: number | undefined }> {
-  if (!source.startsWith("env:")) return await readText(source, "key");
+  if (!source.startsWith("env:")) {
+    try {
+      return await readText(source, "key");
+    } catch (cause) {
+      throw new KeyFileError((cause as Error).message, { cause });
+    }
+  }
   const name = source.slice("env:".length);
   const text = process.env[name];
   if (text) return { text, mode: undefined };
-  throw new X509Error(`Cannot read the key from the environment variable ${name}: it is not set`);
+  throw new KeyFileError(
+    `Cannot read the key from the environment variable ${name}: it is not set`,
+  );
 }
 
 /** @param what for messages: `certificate`. @throws {X509Error} naming it, its kind and why */

@@ -7,7 +7,7 @@ import type { Crypto } from "../../crypto/crypto.ts";
 import type { SiteCredential } from "../../snapshot/credential.ts";
 import { type ClientPool, clientPoolFromPem } from "../../x509/chain.ts";
 import { X509Error } from "../../x509/error.ts";
-import { loadCertificateFiles, readText } from "./files.ts";
+import { KeyFileError, loadCertificateFiles, readText } from "./files.ts";
 
 export interface SiteFiles {
   /** The site's names, by what they are served with; without credentials: the local CA's turn. */
@@ -23,7 +23,20 @@ export interface SitePart {
   readonly credentials: readonly SiteCredential[];
 }
 
-/** @throws {X509Error} naming the file and what is wrong with it */
+/** A file that a site names cannot be used. */
+export class SiteFileError extends X509Error {
+  readonly site: SiteOptions;
+  /** The key of its [[site]] that names the file, as in `["client_auth", "ca", 1]`. */
+  readonly path: readonly (string | number)[];
+
+  constructor(site: SiteOptions, path: readonly (string | number)[], cause: X509Error) {
+    super(cause.message, { cause });
+    this.site = site;
+    this.path = path;
+  }
+}
+
+/** @throws {SiteFileError} naming the file and what is wrong with it */
 export async function loadSiteFiles(
   crypto: Crypto,
   site: SiteOptions,
@@ -31,14 +44,32 @@ export async function loadSiteFiles(
   share?: (der: Uint8Array) => Uint8Array,
 ): Promise<SiteFiles> {
   const loaded = await Promise.all(
-    site.certificates.map(({ certificate, key }) =>
-      loadCertificateFiles(crypto, { certificateFile: certificate, keyFile: key, share }, nowMs)
-    ),
+    site.certificates.map(async ({ certificate, key }, i) => {
+      const files = { certificateFile: certificate, keyFile: key, share };
+      try {
+        return await loadCertificateFiles(crypto, files, nowMs);
+      } catch (cause) {
+        const which = cause instanceof KeyFileError ? "key" : "certificate";
+        throw siteFileError(site, [which], site.certificates, i, cause);
+      }
+    }),
   );
   const warnings = loaded.flatMap((one) => one.warnings);
   const parts = divide(site.names, loaded.map((one) => one.credential), warnings);
-  const clientPool = site.clientAuth && await loadClientPool(site.clientAuth.ca);
+  const clientPool = site.clientAuth && await loadClientPool(site, site.clientAuth.ca);
   return { parts, clientPool, warnings };
+}
+
+/** @param all of which it is the one at `i`: one by itself need not be in a list */
+function siteFileError(
+  site: SiteOptions,
+  path: readonly string[],
+  all: readonly unknown[],
+  i: number,
+  cause: unknown,
+): unknown {
+  if (!(cause instanceof X509Error)) return cause;
+  return new SiteFileError(site, all.length > 1 ? [...path, i] : path, cause);
 }
 
 /** A supplied certificate covers its own names alone, the others are the local CA's (policy §1.4). */
@@ -73,18 +104,29 @@ function divide(
   return [...parts.values()];
 }
 
-async function loadClientPool(files: readonly string[]): Promise<ClientPool> {
-  const pools = await Promise.all(files.map(async (file) => {
-    const { text } = await readText(file, "CA");
+async function loadClientPool(
+  site: SiteOptions,
+  files: readonly string[],
+): Promise<ClientPool> {
+  const pools = await Promise.all(files.map(async (file, i) => {
     try {
-      return clientPoolFromPem(text);
+      return await readClientPool(file);
     } catch (cause) {
-      const { message } = cause as Error;
-      throw new X509Error(`Cannot use the CA file ${file}: ${message}`, { cause });
+      throw siteFileError(site, ["client_auth", "ca"], files, i, cause);
     }
   }));
   return {
     anchors: pools.flatMap((pool) => pool.anchors),
     authorities: pools.flatMap((pool) => pool.authorities),
   };
+}
+
+async function readClientPool(file: string): Promise<ClientPool> {
+  const { text } = await readText(file, "CA");
+  try {
+    return clientPoolFromPem(text);
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new X509Error(`Cannot use the CA file ${file}: ${message}`, { cause });
+  }
 }
