@@ -22,11 +22,14 @@ import { DAY, type Made, make } from "../x509/make.ts";
 const crypto = chooseCrypto();
 const HOUR = 3600_000;
 let folder: string;
+/** They write to the folder behind a reload. */
+const planes: ControlPlane[] = [];
 beforeEach(async () => {
   folder = await mkdtemp(join(tmpdir(), "sotto-stored-"));
 });
 afterEach(async () => {
   vi.unstubAllEnvs();
+  for (const plane of planes.splice(0)) await plane.written();
   await rm(folder, { recursive: true });
 });
 
@@ -44,6 +47,7 @@ async function start(toml: string, more: Partial<ControlPlaneParts> = {}) {
     onTrouble: (error) => void trouble.push(error),
     ...more,
   });
+  planes.push(plane);
   await plane.settled();
   await plane.written();
   expect(trouble).toEqual([]);
