@@ -5,9 +5,10 @@
 import { join } from "node:path";
 import process from "node:process";
 
-import { healthApp } from "./admin/health.ts";
+import { healthApp, type HealthParts } from "./admin/health.ts";
 import type { Config } from "./config/config.ts";
 import { instanceSocket } from "./control/instance-lock.ts";
+import type { ReloadOutcome } from "./control/reload-answer.ts";
 import { SnapshotFile } from "./control/snapshot-file.ts";
 import type { Crypto } from "./crypto/crypto.ts";
 import { warmUp } from "./crypto/warm-up.ts";
@@ -51,6 +52,8 @@ export interface StartOptions {
   readonly log: Log;
   /** The local CA has come to issue under another root while it serves: path of its certificate. */
   readonly onNewRoot?: (path: string) => void;
+  /** It is asked to take its configuration anew, by its socket. Default: that cannot be asked for. */
+  readonly onReload?: () => Promise<ReloadOutcome>;
   readonly keyLog?: (line: string) => void;
   /** Where that writes to: each worker opens the file for itself. */
   readonly keyLogPath?: string | undefined;
@@ -87,10 +90,12 @@ export interface Running {
    * Takes another configuration for connections from now on; with an error the old one stays. Ports, user and limits
    * of connections stay as they were at start; but workers are replaced where limits change.
    *
+   * Resolves with what the operator should hear of what is served then, each a sentence; what is new of it is logged.
+   *
    * @throws {StorageError | EchKeyError | X509Error | RangeError} whose message says what is wrong
    * @throws {WorkerError} some worker has not taken it; others take their place
    */
-  reload(next: Config): Promise<void>;
+  reload(next: Config): Promise<readonly string[]>;
   /** Takes no new connections, and resolves when the open ones have ended or run out of time. */
   stop(): Promise<void>;
   /** Puts new workers in the place of the old ones, one after the other. Nothing where there are none. */
@@ -164,11 +169,15 @@ async function startHere(options: StartOptions): Promise<Running> {
   try {
     privileges?.drop();
     await ports.claim(https);
-    health = await serveHealth(dataFolder, https[0]!, () => ({
-      isListening: !isStopping,
-      hasSnapshot: true, // there was one before there was a port
-      hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
-    }), () => plane.edge.counters);
+    health = await serveHealth(dataFolder, https[0]!, {
+      health: () => ({
+        isListening: !isStopping,
+        hasSnapshot: true, // there was one before there was a port
+        hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
+      }),
+      counters: () => plane.edge.counters,
+      reload: options.onReload,
+    });
   } catch (error) {
     await stop();
     throw error;
@@ -195,9 +204,10 @@ async function startHere(options: StartOptions): Promise<Running> {
     },
     async reload(next) {
       await plane.prepareFor(next);
-      await control.reload(next);
+      const warnings = await control.reload(next);
       plane.keepFor(next);
       current = next;
+      return warnings;
     },
     stop,
     replaceWorkers: () => Promise.resolve(),
@@ -224,11 +234,10 @@ export async function bindHttp(
 export async function serveHealth(
   dataFolder: string,
   https: Listener,
-  health: Parameters<typeof healthApp>[0]["health"],
-  counters: () => object,
+  parts: Omit<HealthParts, "pid" | "stop">,
 ): Promise<UnixHttpServer | Error> {
-  const stop = () => void process.kill(process.pid, "SIGTERM");
-  const app = healthApp({ health, stop, counters });
+  const { pid } = process;
+  const app = healthApp({ ...parts, pid, stop: () => void process.kill(pid, "SIGTERM") });
   const path = instanceSocket(dataFolder, placeOf(https));
   return await serveUnix(path, app.fetch).catch((error: Error) => error);
 }

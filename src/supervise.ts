@@ -157,11 +157,12 @@ export async function supervise(options: StartOptions): Promise<Running> {
   }
 
   /** All of it or nothing, and no push in between: workers get a snapshot and what else is of its configuration. */
-  async function take(next: Config): Promise<void> {
+  async function take(next: Config): Promise<readonly string[]> {
     isReloading = true;
     try {
-      await control.reload(next);
+      const warnings = await control.reload(next);
       current = next;
+      return warnings;
     } finally {
       isReloading = false;
     }
@@ -180,12 +181,16 @@ export async function supervise(options: StartOptions): Promise<Running> {
     const trouble = await pool.start(workers);
     workersTrouble = trouble && new BindError(trouble.code, trouble.message);
     await ports.claim(https);
-    health = await serveHealth(dataFolder, https[0]!, () => ({
-      isListening: !isStopping && pool.serving.length > 0,
-      hasSnapshot: true,
-      hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
-      workers: { serving: pool.serving.length, wanted: pool.wanted },
-    }), () => pool.counters);
+    health = await serveHealth(dataFolder, https[0]!, {
+      health: () => ({
+        isListening: !isStopping && pool.serving.length > 0,
+        hasSnapshot: true,
+        hasPublicNameCertificate: hasPublicNameCertificate(current, control.snapshot),
+        workers: { serving: pool.serving.length, wanted: pool.wanted },
+      }),
+      counters: () => pool.counters,
+      reload: options.onReload,
+    });
   } catch (error) {
     await stop();
     throw ofWorker(error);
@@ -216,8 +221,9 @@ export async function supervise(options: StartOptions): Promise<Running> {
     },
     async reload(next) {
       const before = current;
+      let warnings: readonly string[];
       try {
-        await take(next);
+        warnings = await take(next);
       } catch (error) {
         pushInBackground(); // something else may have become new meanwhile
         throw error;
@@ -233,6 +239,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
         log.event("error", "snapshot_failed", { err: error.message });
       }
       if (limitsOf(next) !== limitsOf(before)) await pool.replaceAll();
+      return warnings;
     },
     stop,
     replaceWorkers: () => pool.replaceAll(),

@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 
-import { afterEach, beforeEach, describe, expect, test } from "vitest";
+import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
 
 import { reload } from "../src/cli/reload.ts";
 import { instanceSocket } from "../src/control/instance-lock.ts";
@@ -27,7 +27,8 @@ describe.runIf(process.platform === "linux")("Of a sotto in another container", 
     await mkdir(dirname(path), { recursive: true, mode: 0o700 });
     socket = await serveUnix(path, (request) => {
       asked.push(`${request.method} ${new URL(request.url).pathname}`);
-      return new Response("");
+      const outcome = { config: "/etc/sotto/sotto.toml", sites: 2, warnings: [] };
+      return Response.json({ pid: bystander.pid, ...outcome });
     });
     const { boot } = await thisProcess();
     const lock = { pid: bystander.pid, began: "1", boot, container: "pid:[1]", address: ADDRESS };
@@ -62,10 +63,14 @@ describe.runIf(process.platform === "linux")("Of a sotto in another container", 
     await ports.release();
   });
 
-  test("a reload says where to ask, and tells nobody", async () => {
-    await expect(reload({ config: undefined, data: folder })).rejects.toThrow(
-      `the sotto on ${ADDRESS} runs in another container: have it reload from there`,
+  test("a reload asks it by its socket, and sends nobody a signal", async () => {
+    const said = vi.spyOn(process.stdout, "write").mockReturnValue(true);
+    await reload({ config: undefined, data: folder });
+    expect(said.mock.lastCall?.[0]).toBe(
+      `reloaded: 2 sites from /etc/sotto/sotto.toml, on ${ADDRESS}\n`,
     );
+    said.mockRestore();
+    expect(asked).toEqual(["POST /reload"]);
     expect(await isAlive()).toBe(true);
   });
 });

@@ -1,42 +1,174 @@
 /** `edge.ts reload` @module */
+import { realpathSync } from "node:fs";
 import process from "node:process";
 
-import { readInstanceLocks } from "../control/instance-lock.ts";
-import { isInOtherContainer } from "../control/process-identity.ts";
+import { postToInstance } from "../control/ask-instance.ts";
+import { type Instance, instanceSocket, readInstanceLocks } from "../control/instance-lock.ts";
+import { isInOtherContainer, isSameProcess } from "../control/process-identity.ts";
+import { RELOAD_ANSWER, type ReloadAnswer } from "../control/reload-answer.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
 import { CommandError } from "./explain.ts";
 import { findConfig } from "./find-config.ts";
 
 /**
- * Has those who serve from the data folder take their configuration anew. It is checked here first, so that what is
- * wrong with it is said to whoever asks for it; what came of it is in their log.
+ * Has those who serve from the data folder take their configuration anew, and says what came of it. It is checked here
+ * first, so that what is wrong with it disturbs nobody.
+ *
+ * They are asked by their sockets: a socket is one process's, wherever that runs, while a process id means another one in
+ * another container. Only who has none, which its log warns of, gets a signal, and says what came of it to its log alone.
  *
  * @throws {ConfigError} nobody is told then
- * @throws {CommandError} nobody serves, or may not be told
+ * @throws {CommandError} nobody serves, or somebody goes on with its old configuration
  */
 export async function reload(args: CommonArguments): Promise<void> {
-  await findConfig(args.config);
+  const checked = await findConfig(args.config);
   const { path } = findDataFolder(args.data, process.env, process.cwd());
-  const instances = await readInstanceLocks(path);
-  if (instances.length === 0) {
+  const all = await readInstanceLocks(path);
+  if (all.length === 0) {
     throw new CommandError(
       `no sotto serves from ${path}. Another user's folder, as under sudo, is named with --data`,
     );
   }
+  const refusals: string[] = [];
+  for (const instances of byProcess(all)) {
+    const where = instances.map(({ address }) => address).join(" and ");
+    try {
+      const answer = await withNotice(where, () => ask(path, instances, where));
+      if (answer === undefined) await tellBySignal(instances[0]!, where);
+      else sayWhatCameOf(answer, where, checked.file);
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      refusals.push(error.message); // the others are told all the same
+    }
+  }
+  if (refusals.length > 0) throw new CommandError(refusals.join("\n"));
+}
+
+/** A process has a lock for each address. */
+function byProcess(instances: readonly Instance[]): Instance[][] {
+  const found: Instance[][] = [];
   for (const instance of instances) {
-    if (!await isInOtherContainer(instance)) continue;
+    const same = found.find(([first]) => isSameProcess(first!, instance));
+    if (same === undefined) found.push([instance]);
+    else same.push(instance);
+  }
+  return found;
+}
+
+/** Undefined: it has no socket. That lies beside the lock of one of its addresses. */
+async function ask(
+  folder: string,
+  instances: readonly Instance[],
+  where: string,
+): Promise<ReloadAnswer | undefined> {
+  for (const { address, pid } of instances) {
+    try {
+      const { status, text } = await postToInstance(
+        instanceSocket(folder, address),
+        "/reload",
+        ANSWER_TIMEOUT_MS,
+      );
+      const answer = readAnswer(status, text, where);
+      if (answer.pid === pid) return answer;
+      // Else whom it has followed had the socket still: it is about to have one.
+    } catch (cause) {
+      if (cause instanceof CommandError) throw cause;
+      const { code = "", message } = cause as NodeJS.ErrnoException;
+      if (NOBODY_THERE.has(code)) continue;
+      throw new CommandError(
+        code === "ETIMEDOUT"
+          ? `the sotto on ${where} has not said in ${
+            ANSWER_TIMEOUT_MS / 1000
+          } s what came of it: its log will`
+          : `the sotto on ${where} went away before it said what came of it: ${message}`,
+        { cause },
+      );
+    }
+  }
+  return undefined;
+}
+
+/** Shorter than what systemd grants ExecReload by default, 90 s: the message here says more. */
+const ANSWER_TIMEOUT_MS = 80_000;
+/** Longer than most of them take. */
+const NOTICE_MS = 1000;
+
+const NOBODY_THERE: ReadonlySet<string> = new Set(["ENOENT", "ECONNREFUSED"]);
+
+function readAnswer(status: number, text: string, where: string): ReloadAnswer {
+  if (status === 404) {
     throw new CommandError(
-      `the sotto on ${instance.address} runs in another container: have it reload from there`,
+      `the sotto on ${where} cannot be asked to reload: it is part of another program, or older than this one`,
     );
   }
-  for (const pid of new Set(instances.map(({ pid }) => pid))) {
-    try {
-      process.kill(pid, "SIGHUP");
-    } catch (cause) {
-      const { message } = cause as Error;
-      throw new CommandError(`cannot tell process ${pid} to reload: ${message}`, { cause });
-    }
-    process.stdout.write(`told process ${pid} to reload: its log says what came of it\n`);
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    answer = undefined;
   }
+  const { data, success } = RELOAD_ANSWER.safeParse(answer);
+  if (!success) {
+    throw new CommandError(
+      `the sotto on ${where} answered with ${status} and nothing that this version knows`,
+    );
+  }
+  return data;
+}
+
+/** Who waits is told so. */
+async function withNotice<T>(where: string, work: () => Promise<T>): Promise<T> {
+  const timer = setTimeout(() => {
+    process.stderr.write(`waiting for the sotto on ${where} …\n`);
+  }, NOTICE_MS);
+  try {
+    return await work();
+  } finally {
+    clearTimeout(timer);
+  }
+}
+
+/** @param checked the file that was looked at here. @throws {CommandError} all is as it was */
+function sayWhatCameOf(answer: ReloadAnswer, where: string, checked: string | undefined): void {
+  if ("err" in answer) {
+    throw new CommandError(
+      `the sotto on ${where} goes on with its old configuration: ${answer.err}`,
+    );
+  }
+  const { config, sites, warnings } = answer;
+  const count = sites === 1 ? "1 site" : `${sites} sites`;
+  const from = config ?? "the default, as there is no sotto.toml where it was started";
+  process.stdout.write(`reloaded: ${count} from ${from}, on ${where}\n`);
+  const other = checked !== undefined && !isSameFile(config, checked)
+    ? [`${checked}, which was checked here, is not what this sotto was started with`]
+    : [];
+  for (const warning of [...warnings, ...other]) process.stderr.write(`warning: ${warning}\n`);
+}
+
+function isSameFile(one: string | null, other: string): boolean {
+  if (one === null || one === other) return one === other;
+  try {
+    return realpathSync(one) === realpathSync(other);
+  } catch {
+    return false;
+  }
+}
+
+async function tellBySignal(instance: Instance, where: string): Promise<void> {
+  const { pid } = instance;
+  if (await isInOtherContainer(instance)) {
+    throw new CommandError(
+      `the sotto on ${where} runs in another container, and has no socket: have it reload from there`,
+    );
+  }
+  try {
+    process.kill(pid, "SIGHUP");
+  } catch (cause) {
+    const { message } = cause as Error;
+    throw new CommandError(`cannot tell process ${pid} to reload: ${message}`, { cause });
+  }
+  process.stdout.write(
+    `told process ${pid} on ${where} to reload, by a signal as it has no socket: its log says what came of it\n`,
+  );
 }

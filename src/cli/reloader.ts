@@ -1,9 +1,10 @@
 /**
- * Takes the configuration anew while sotto serves: on SIGHUP.
+ * Takes the configuration anew while sotto serves: on SIGHUP, and for whoever asks by the socket.
  * @module
  */
 import type { Config } from "../config/config.ts";
 import { edgeLimits, upstreamLimits } from "../config/limits.ts";
+import type { ReloadOutcome } from "../control/reload-answer.ts";
 import type { Log } from "../edge/log.ts";
 
 export interface ReloaderParts {
@@ -11,8 +12,11 @@ export interface ReloaderParts {
   readonly config: Config;
   /** Reads and checks it anew. */
   readonly load: () => Promise<Config>;
-  /** Rejects where it cannot be served; then nothing has changed. */
-  readonly reload: (next: Config) => Promise<void>;
+  /**
+   * Resolves with what is to be said of what is served now, each a sentence; what is new of it is logged. Rejects where it
+   * cannot be served; then nothing has changed.
+   */
+  readonly reload: (next: Config) => Promise<readonly string[]>;
   /** Would it listen elsewhere? */
   readonly needsRestart: (next: Config, before: Config) => boolean;
   /** Workers serve: new ones that take their place take new limits. */
@@ -24,30 +28,49 @@ export class Reloader {
   readonly #parts: ReloaderParts;
   /** As it was at start: what takes a restart is compared with it. */
   readonly #first: Config;
-  #running: Promise<void> = Promise.resolve();
+  #last: Promise<unknown> = Promise.resolve();
+  /** Not begun. */
+  #next: Promise<ReloadOutcome> | undefined;
+  #isStopped = false;
 
   constructor(parts: ReloaderParts) {
     this.#parts = parts;
     this.#first = parts.config;
   }
 
-  /** All of it or nothing; never rejects. One after the other, however many signals come. */
-  reload(): Promise<void> {
-    return this.#running = this.#running.then(() => this.#reload());
+  /**
+   * All of it or nothing; never rejects. One after the other: of those who ask while one is under way all wait for the
+   * same next one, which reads what lies there when it begins.
+   */
+  reload(): Promise<ReloadOutcome> {
+    if (this.#next !== undefined) return this.#next;
+    const next = this.#last.then(() => {
+      this.#next = undefined;
+      return this.#reload();
+    });
+    return this.#last = this.#next = next;
   }
 
-  async #reload(): Promise<void> {
+  /** No more: it is about to end. */
+  stop(): void {
+    this.#isStopped = true;
+  }
+
+  async #reload(): Promise<ReloadOutcome> {
+    if (this.#isStopped) return { err: "it is about to end" };
     const { load, reload, log } = this.#parts;
     try {
       const next = await load();
-      await reload(next);
-      for (const what of [...next.warnings, ...this.#restartsFor(next)]) {
-        log.event("warn", "warning", { what });
-      }
-      log.event("info", "reloaded", { config: next.file, sites: next.sites.length });
+      const known = await reload(next);
+      const more = [...next.warnings, ...this.#restartsFor(next)];
+      for (const what of more) log.event("warn", "warning", { what });
+      const { file, sites } = next;
+      log.event("info", "reloaded", { config: file, sites: sites.length });
+      return { config: file ?? null, sites: sites.length, warnings: [...known, ...more] };
     } catch (error) {
       const err = error instanceof Error ? error.message : String(error);
       log.event("error", "reload_failed", { err, what: "the old configuration goes on serving" });
+      return { err };
     }
   }
 

@@ -35,8 +35,8 @@ export async function run(args: RunArguments): Promise<void> {
   if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
 
   // From now on: who finds this process by its data folder may send it at any time.
-  let reloader: Reloader | undefined;
-  let isReloadDue = false;
+  const { promise: whenReloadable, resolve: setReloadable } = Promise.withResolvers<Reloader>();
+  const reload = async () => await (await whenReloadable).reload();
   let serving: Running | undefined;
   const trustCommand = () =>
     `${programName(serving?.runtime.name ?? "node", process.argv[1])} trust --data ${data.path}`;
@@ -46,10 +46,7 @@ export async function run(args: RunArguments): Promise<void> {
       void installTrust({ data: data.path }, command, write);
     }
   };
-  process.on("SIGHUP", () => {
-    if (reloader === undefined) isReloadDue = true; // the configuration may have been read before it changed
-    else void reloader.reload();
-  });
+  process.on("SIGHUP", () => void reload()); // while it starts, it may have read the configuration before it changed
   process.on("SIGUSR2", () => void (serving && replaceWorkers(serving, log)));
   const keyLog = args.keyLog === undefined ? undefined : openKeyLog(args.keyLog);
   const running = await withPlaces(config, () =>
@@ -66,6 +63,7 @@ export async function run(args: RunArguments): Promise<void> {
         log.event("warn", "new_root", { root, what: aboutNewRoot(command) });
         offerTrust(command);
       },
+      onReload: reload,
       ...(keyLog && { keyLog: keyLog.line, keyLogPath: resolve(args.keyLog!) }),
     }));
   if (keyLog) warnOfKeyLog(args.keyLog!, log);
@@ -78,12 +76,13 @@ export async function run(args: RunArguments): Promise<void> {
   // Before the ready file: who waits for that may send a signal at once.
   const signal = firstSignal(() => running.kill());
   serving = running;
-  reloader = new Reloader({
+  const reloader = new Reloader({
     config,
     load: () => configFor(args, data.path),
     async reload(next) {
-      await withPlaces(next, () => running.reload(next));
+      const warnings = await withPlaces(next, () => running.reload(next));
       log.adjust(next);
+      return warnings;
     },
     hasWorkers: running.workers !== undefined,
     needsRestart: (next, before) =>
@@ -99,10 +98,11 @@ export async function run(args: RunArguments): Promise<void> {
       throw new CommandError(`Cannot write ${args.readyFile}: ${message}`, { cause });
     }
   }
-  if (isReloadDue) void reloader.reload();
+  setReloadable(reloader);
   offerTrust(trustCommand());
 
   await signal;
+  reloader.stop();
   log.event("info", "stopping", { live: running.counters.live });
   // One that took over has put its own in the place.
   if (args.readyFile !== undefined && await isOurs(args.readyFile)) {

@@ -117,13 +117,15 @@ export class ControlPlane {
   }
 
   /**
-   * Takes another configuration: all of it, or with an error none.
+   * Takes another configuration: all of it, or with an error none. Resolves with what the operator should hear of what
+   * is served then, each a sentence; those of it that are new go to `onWarning` as well.
    *
    * @throws {StorageError | EchKeyError | X509Error} whose message says what is wrong and where
    */
-  async reload(config: Config): Promise<void> {
+  async reload(config: Config): Promise<readonly string[]> {
     await this.#served.configure(config);
     this.#changed();
+    return this.#served.built?.warnings ?? [];
   }
 
   /** For `startControlPlane`. @param stored what an earlier run has left */

@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { afterEach, beforeEach, expect, test } from "vitest";
 
 import { type Health, healthApp } from "../../src/admin/health.ts";
+import { RELOAD_ANSWER, type ReloadOutcome } from "../../src/control/reload-answer.ts";
 import { serveUnix } from "../../src/runtime/unix-http.ts";
 
 const READY: Health = { isListening: true, hasSnapshot: true, hasPublicNameCertificate: true };
@@ -19,7 +20,7 @@ afterEach(async () => {
 });
 
 function app(health: Partial<Health> = {}) {
-  return healthApp({ health: () => ({ ...READY, ...health }), stop() {} });
+  return healthApp({ pid: 7, health: () => ({ ...READY, ...health }), stop() {} });
 }
 
 test("design 12: it is ready when it listens, has a snapshot and the public name's certificate", async () => {
@@ -37,9 +38,8 @@ test("design 12: it is ready when it listens, has a snapshot and the public name
 
 test("design 2: what happened so far is told in numbers, the lag of the loop among it", async () => {
   const counters = () => ({ accepted: 7, loopLag: { "1": 50, more: 1 } });
-  const response = await healthApp({ health: () => READY, stop() {}, counters }).request(
-    "/counters",
-  );
+  const response = await healthApp({ pid: 7, health: () => READY, stop() {}, counters })
+    .request("/counters");
   expect(await response.json()).toEqual(counters());
 });
 
@@ -51,11 +51,57 @@ test("design 12: it is healthy as long as it answers, ready or not", async () =>
 
 test("Only a POST stops it", async () => {
   let stops = 0;
-  const app = healthApp({ health: () => READY, stop: () => void stops++ });
+  const app = healthApp({ pid: 7, health: () => READY, stop: () => void stops++ });
   expect((await app.request("/stop")).status).toBe(404);
   expect(stops).toBe(0);
   expect((await app.request("/stop", { method: "POST" })).status).toBe(202);
   expect(stops).toBe(1);
+});
+
+test("A POST has it reload, and is answered with what came of that", async () => {
+  const outcomes: ReloadOutcome[] = [
+    { config: "/etc/sotto.toml", sites: 3, warnings: ["a warning"] },
+    { err: "sotto.toml:1:1: wrong" },
+  ];
+  const reload = () => Promise.resolve(outcomes.shift()!);
+  const app = healthApp({ pid: 7, health: () => READY, stop() {}, reload });
+  const ask = async () => {
+    const response = await app.request("/reload", { method: "POST" });
+    return [response.status, await response.json()] as const;
+  };
+  expect((await app.request("/reload")).status).toBe(404);
+  expect(outcomes).toHaveLength(2);
+  const [ok, good] = await ask();
+  expect(ok).toBe(200);
+  expect(RELOAD_ANSWER.parse(good)).toEqual({
+    pid: 7,
+    config: "/etc/sotto.toml",
+    sites: 3,
+    warnings: ["a warning"],
+  });
+  const [refused, bad] = await ask();
+  expect(refused).toBe(422);
+  expect(RELOAD_ANSWER.parse(bad)).toEqual({ pid: 7, err: "sotto.toml:1:1: wrong" });
+});
+
+test("Only so many wait for a reload at once; whoever comes beyond is told at once", async () => {
+  const over = Promise.withResolvers<ReloadOutcome>();
+  const app = healthApp({ pid: 7, health: () => READY, stop() {}, reload: () => over.promise });
+  const ask = async () => await app.request("/reload", { method: "POST" });
+  const waiting = Array.from({ length: 32 }, ask);
+  const response = await ask();
+  expect(response.status).toBe(503);
+  expect(RELOAD_ANSWER.parse(await response.json())).toEqual({
+    pid: 7,
+    err: "32 others wait for a reload already",
+  });
+  over.resolve({ config: null, sites: 1, warnings: [] });
+  for (const { status } of await Promise.all(waiting)) expect(status).toBe(200);
+  expect((await ask()).status).toBe(200);
+});
+
+test("Where nothing can be reloaded there is nothing to ask for it", async () => {
+  expect((await app().request("/reload", { method: "POST" })).status).toBe(404);
 });
 
 test("design 12: its socket is for its owner alone", async () => {

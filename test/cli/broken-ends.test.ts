@@ -6,7 +6,7 @@ import process from "node:process";
 import { describe, expect, test } from "vitest";
 
 import type { Program } from "../support/program.ts";
-import { CliKit, LOOPBACK } from "./cli-kit.ts";
+import { childrenOf, CliKit, LOOPBACK } from "./cli-kit.ts";
 
 const cli = new CliKit("broken-ends");
 const isLinux = process.platform === "linux";
@@ -30,12 +30,6 @@ const status = (pid: number) => readFile(`/proc/${pid}/status`, "latin1").catch(
 
 async function isAlive(pid: number): Promise<boolean> {
   return /^State:\s[^ZX]/m.test(await status(pid));
-}
-
-/** Processes whose supervisor or parent it is. */
-async function childrenOf(pid: number): Promise<number[]> {
-  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
-  return text.split(" ").filter(Boolean).map(Number);
 }
 
 describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {

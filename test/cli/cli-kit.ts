@@ -2,7 +2,7 @@
  * The program in a folder that is new for each test, and ended after it.
  * @module
  */
-import { mkdtemp, rm } from "node:fs/promises";
+import { mkdtemp, readFile, rm } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import process from "node:process";
@@ -101,12 +101,28 @@ export class CliKit {
     };
   }
 
-  /** Ends all that run. */
+  /** Ends all that run, workers too: they would serve on. */
   async end(): Promise<void> {
     for (const { child, ended } of this.#programs.splice(0)) {
+      const workers = await childrenOf(child.pid!);
       child.kill("SIGKILL");
+      for (const pid of workers) killHard(pid);
       await ended;
     }
+  }
+}
+
+/** Processes that it has started; none where the system does not say. */
+export async function childrenOf(pid: number): Promise<number[]> {
+  const text = await readFile(`/proc/${pid}/task/${pid}/children`, "latin1").catch(() => "");
+  return text.split(" ").filter(Boolean).map(Number);
+}
+
+function killHard(pid: number): void {
+  try {
+    process.kill(pid, "SIGKILL");
+  } catch {
+    // It has ended.
   }
 }
 

@@ -165,32 +165,6 @@ test("SIGHUP takes the configuration anew, as a whole or not at all; connections
   socket.destroy();
 });
 
-test("reload finds who serves from the data folder, and says what is wrong by itself", async () => {
-  await configure(`[[site]]\nnames = ["a.localhost"]\nrespond = "one"`);
-  const serving = await serve();
-  const data = join(cli.folder, "data-0");
-  await configure(`[[site]]\nnames = ["a.localhost"]\nrespond = "two"`);
-  const told = await program("reload", "--data", data).ended;
-  expect(told).toEqual({
-    code: 0,
-    stdout: `told process ${serving.child.pid} to reload: its log says what came of it\n`,
-    stderr: "",
-  });
-  await logged(serving, "reloaded");
-  expect(await serving.get("a.localhost")).toBe("two");
-
-  await configure(`[[site]]\nnames = ["a.localhost"]\nrespond = 3`);
-  const wrong = await program("reload", "--data", data).ended;
-  expect(wrong.code).toBe(1);
-  expect(wrong.stderr).toBe(
-    "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n",
-  );
-  const nobody = await program("reload", "--config", "/dev/null", "--data", join(cli.folder, "no"))
-    .ended;
-  expect(nobody.code).toBe(1);
-  expect(nobody.stderr).toContain(`no sotto serves from ${join(cli.folder, "no")}`);
-});
-
 test("schema prints JSON", async () => {
   const { code, stdout } = await program("schema").ended;
   expect(code).toBe(0);

@@ -1,0 +1,207 @@
+import { rmSync } from "node:fs";
+import { mkdir, writeFile } from "node:fs/promises";
+import { dirname, join } from "node:path";
+import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
+
+import { describe, expect, onTestFinished, test, vi } from "vitest";
+
+import { reload } from "../../src/cli/reload.ts";
+import { instanceSocket, takeInstanceLock } from "../../src/control/instance-lock.ts";
+import { serve } from "../../src/mod.ts";
+import { serveUnix } from "../../src/runtime/unix-http.ts";
+import { testCertificate } from "../support/certificates.ts";
+import { CliKit, type Serving } from "./cli-kit.ts";
+
+const cli = new CliKit("reload");
+const path = (name: string) => join(cli.folder, name);
+const configure = (toml: string) => writeFile(path("sotto.toml"), toml);
+const site = (name: string, more: string) => `[[site]]\nnames = ["${name}"]\n${more}\n`;
+const respond = (name: string, text: string) => site(name, `respond = "${text}"`);
+const serveHere = (...args: string[]) => cli.serve(["--log", "json", ...args]);
+const askToReload = (...args: string[]) =>
+  cli.program(["reload", "--data", path("data"), ...args]).ended;
+const placeOf = ({ https }: Serving) => `127.0.0.1:${https}`;
+
+async function logged({ stderr }: Serving, event: string): Promise<void> {
+  while (!stderr().includes(`"event":"${event}"`)) await delay(10);
+}
+
+const counts = process.platform === "linux" ? ["1", "2"] : ["1"];
+
+describe.for(counts)("With %s workers", (workers) => {
+  test("reload says what is served now, after it is: who asked may visit it at once", async () => {
+    await configure(respond("a.localhost", "one"));
+    const serving = await serveHere("--workers", workers);
+    await configure(respond("a.localhost", "two") + respond("b.localhost", "new"));
+    expect(await askToReload()).toEqual({
+      code: 0,
+      stdout: `reloaded: 2 sites from ${path("sotto.toml")}, on ${placeOf(serving)}\n`,
+      stderr: "",
+    });
+    expect(await serving.get("a.localhost")).toBe("two");
+    expect(await serving.get("b.localhost")).toBe("new");
+  });
+
+  test("reload ends with 1 and the reason where what serves refuses what looked good", async () => {
+    const [own, other] = [
+      await testCertificate({ names: ["a.localhost"] }),
+      await testCertificate({ kind: "p384" }),
+    ];
+    await writeFile(path("a.crt"), own.chainPem);
+    await writeFile(path("a.key"), other.keyPem, { mode: 0o600 });
+    await configure(respond("a.localhost", "one"));
+    const serving = await serveHere("--workers", workers);
+    await configure(site("a.localhost", 'respond = "two"\ncertificate = "a.crt"\nkey = "a.key"'));
+    expect(await askToReload()).toEqual({
+      code: 1,
+      stdout: "",
+      stderr: `sotto: the sotto on ${placeOf(serving)} goes on with its old configuration: ` +
+        `sotto.toml:4:15: site[0].certificate: The key in ${path("a.key")} ` +
+        `does not belong to the certificate in ${path("a.crt")}\n`,
+    });
+    expect(await serving.get("a.localhost")).toBe("one");
+    await writeFile(path("a.key"), own.keyPem);
+    expect(await askToReload()).toMatchObject({ code: 0 });
+    expect(await serving.get("a.localhost", "-k")).toBe("two");
+  });
+
+  test("Those who ask for a reload at once are all told of one that had what they asked for", async () => {
+    await configure(respond("a.localhost", "one"));
+    const serving = await serveHere("--workers", workers);
+    await configure(respond("a.localhost", "two"));
+    const told = await Promise.all(Array.from({ length: 5 }, () => askToReload()));
+    for (const one of told) expect(one).toEqual({ ...told[0], code: 0, stderr: "" });
+    expect(await serving.get("a.localhost")).toBe("two");
+    expect(serving.stderr().split('"event":"reloaded"').length - 1).toBeLessThanOrEqual(5);
+  });
+});
+
+test("reload says what is to be known of the new configuration, as the log does", async () => {
+  await configure(respond("a.localhost", "one"));
+  const serving = await serveHere();
+  const old = await testCertificate({
+    names: ["a.localhost"],
+    notAfter: new Date(1_700_000_000_000),
+  });
+  await writeFile(path("a.pem"), old.chainPem + old.keyPem, { mode: 0o644 });
+  const files = 'certificate = "a.pem"\nkey = "a.pem"';
+  await configure(`user = "nobody"\n${site("a.localhost", files)}`);
+  const { code, stderr } = await askToReload();
+  expect(code).toBe(0);
+  for (
+    const what of [
+      "warning: A new configuration changes the user: that takes a restart",
+      `warning: The key in ${path("a.pem")} is open to others`,
+      `warning: The certificate in ${path("a.pem")} expired at`,
+    ]
+  ) expect(stderr).toContain(what);
+  for (const line of stderr.trimEnd().split("\n")) {
+    expect(serving.stderr()).toContain(JSON.stringify(line.replace("warning: ", "")));
+  }
+});
+
+test("What is wrong with its text is said before anybody is asked", async () => {
+  await configure(respond("a.localhost", "one"));
+  const serving = await serveHere();
+  await configure(site("a.localhost", "respond = 3"));
+  expect(await askToReload()).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n",
+  });
+  expect(serving.stderr()).not.toContain("reload_failed");
+  const nobody = await askToReload("--config", "/dev/null", "--data", path("no"));
+  expect(nobody.code).toBe(1);
+  expect(nobody.stderr).toContain(`no sotto serves from ${path("no")}`);
+});
+
+test("A file that is not the one that is served is told of", async () => {
+  await configure(respond("a.localhost", "one"));
+  await serveHere();
+  await writeFile(path("other.toml"), respond("a.localhost", "two"));
+  const { code, stdout, stderr } = await askToReload("--config", path("other.toml"));
+  expect(code).toBe(0);
+  expect(stdout).toContain(`1 site from ${path("sotto.toml")}, on`);
+  expect(stderr).toBe(
+    `warning: ${path("other.toml")}, which was checked here, ` +
+      "is not what this sotto was started with\n",
+  );
+});
+
+test("Without a socket a signal tells it, and it is said where to look", async () => {
+  await configure(respond("a.localhost", "one"));
+  const serving = await serveHere();
+  rmSync(serving.ready.health!);
+  await configure(respond("a.localhost", "two"));
+  expect(await askToReload()).toEqual({
+    code: 0,
+    stdout: `told process ${serving.ready.pid} on ${placeOf(serving)} to reload, ` +
+      "by a signal as it has no socket: its log says what came of it\n",
+    stderr: "",
+  });
+  await logged(serving, "reloaded");
+  expect(await serving.get("a.localhost")).toBe("two");
+});
+
+test("A program that only uses sotto has nothing to reload, and gets no signal that would end it", async () => {
+  const fetch = () => new Response("app");
+  const server = await serve({ fetch, port: 0, listen: ["127.0.0.1"], data: path("data") });
+  onTestFinished(() => server.stop());
+  const ended = await askToReload();
+  expect(ended.code).toBe(1);
+  expect(ended.stderr).toBe(
+    `sotto: the sotto on ${server.https[0]} cannot be asked to reload: ` +
+      "it is part of another program, or older than this one\n",
+  );
+});
+
+describe("What a sotto answers that", () => {
+  const address = "127.0.0.1:44398";
+
+  /** As this process would be one. */
+  async function pretend(answer: () => Response | Promise<Response>): Promise<string> {
+    const data = path("data");
+    const socket = instanceSocket(data, address);
+    await mkdir(dirname(socket), { recursive: true, mode: 0o700 });
+    const lock = await takeInstanceLock(data, address);
+    const server = await serveUnix(socket, answer);
+    onTestFinished(async () => {
+      await server.stop();
+      await lock.release();
+    });
+    return data;
+  }
+
+  function heard(stream: "stdout" | "stderr"): string[] {
+    const lines: string[] = [];
+    vi.spyOn(process[stream], "write").mockImplementation((text) => lines.push(String(text)) > 0);
+    onTestFinished(() => void vi.restoreAllMocks());
+    return lines;
+  }
+
+  test("takes its time: who waits is told so", async () => {
+    const answer = { pid: process.pid, config: null, sites: 1, warnings: [] };
+    const data = await pretend(async () => {
+      while (stderr.length === 0) await delay(10);
+      return Response.json(answer);
+    });
+    const [stdout, stderr] = [heard("stdout"), heard("stderr")];
+    await reload({ config: undefined, data });
+    expect(stderr).toEqual([`waiting for the sotto on ${address} …\n`]);
+    expect(stdout).toEqual([
+      "reloaded: 1 site from the default, as there is no sotto.toml where it was started, " +
+      `on ${address}\n`,
+    ]);
+  });
+
+  test("cannot be read is told of", async () => {
+    const data = await pretend(() => {
+      throw new Error("broken");
+    });
+    await expect(reload({ config: undefined, data })).rejects.toThrow(
+      `the sotto on ${address} answered with 500 and nothing that this version knows`,
+    );
+  });
+});
