@@ -8,9 +8,9 @@
  * @module
  */
 import { readFileSync } from "node:fs";
-import { request } from "node:http";
 import process from "node:process";
 
+import { postToInstance } from "./control/ask-instance.ts";
 import {
   type Instance,
   InstanceError,
@@ -177,19 +177,17 @@ function bindErrorOf(cause: InstanceError): BindError {
 async function end(instance: Instance, dataFolder: string): Promise<void> {
   if (!await isInOtherContainer(instance) && send(instance.pid, "SIGTERM")) return;
   const socketPath = instanceSocket(dataFolder, instance.address);
-  await new Promise<void>((resolve, reject) => {
-    const asked = request({ socketPath, path: "/stop", method: "POST", agent: false }, (answer) => {
-      answer.resume();
-      answer.on("end", resolve);
-    });
-    asked.on("error", (cause) => {
-      const message = `Cannot end the sotto with process id ${instance.pid}: both serve now. ` +
-        `End it with: kill ${instance.pid}`;
-      reject(new BindError("EADDRINUSE", message, { cause }));
-    });
-    asked.end();
-  });
+  try {
+    await postToInstance(socketPath, "/stop", STOP_TIMEOUT_MS);
+  } catch (cause) {
+    const message = `Cannot end the sotto with process id ${instance.pid}: both serve now. ` +
+      `End it with: kill ${instance.pid}`;
+    throw new BindError("EADDRINUSE", message, { cause });
+  }
 }
+
+/** It answers before it ends anything: who has not by then is stuck. */
+const STOP_TIMEOUT_MS = 10_000;
 
 /** False: it lives on. */
 function send(pid: number, signal: "SIGTERM" | "SIGKILL"): boolean {
