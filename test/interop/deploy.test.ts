@@ -90,42 +90,70 @@ test(`The command of ${SERVER}'s unit serves, follows itself, and needs no more 
   }
 });
 
-/** As systemd starts it, but for the place of files, and with a port and a ready file of the test's own. */
-async function startUnit(port: number, name: string) {
+test(`design 12: what ${SERVER}'s unit reloads with fails where the configuration is refused`, async () => {
+  const config = join(folder, "etc/sotto.toml");
+  const site = (name: string, more = "") => `[[site]]\nnames = ["${name}"]\n${more}`;
+  const { child } = await startUnit(await freePort(), "reloaded");
+  try {
+    writeFileSync(config, site("localhost") + site("other.localhost"));
+    const good = await execute(values("ExecReload")[0]!);
+    expect(good).toMatchObject({
+      code: 0,
+      said: expect.stringContaining("reloaded: 2 sites from"),
+    });
+    writeFileSync(config, site("localhost", 'certificate = "no.crt"\nkey = "no.key"'));
+    const bad = await execute(values("ExecReload")[0]!);
+    expect(bad).toMatchObject({ code: 1, said: expect.stringContaining("there is no such file") });
+  } finally {
+    child.kill("SIGKILL");
+  }
+});
+
+/** A line of the unit, as systemd runs it, but for the place of files. */
+function begin(line: string, ...more: string[]) {
   const here = (text: string) =>
     text
       .replaceAll(`/usr/local/bin/${SERVER}`, join(PROJECT, "node_modules/.bin", SERVER))
       .replaceAll("/opt/sotto", PROJECT)
       .replaceAll(/\/(etc|var\/lib|var\/cache)\/sotto/g, join(folder, "$1"));
+  const [command, ...args] = here(line).trim().split(/\s+/);
+  const child = spawn(command!, [...args, ...more], {
+    cwd: PROJECT,
+    // Nothing of the test's own environment: systemd's services have little more.
+    env: {
+      PATH: process.env["PATH"],
+      ...Object.fromEntries(values("Environment").map((line) => here(line).split("=", 2))),
+    },
+    stdio: ["ignore", "pipe", "pipe"],
+  });
+  let said = "";
+  child.stdout.on("data", (text: Buffer) => void (said += text.toString()));
+  child.stderr.on("data", (text: Buffer) => void (said += text.toString()));
+  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  return { child, ended, said: () => said };
+}
+
+async function execute(line: string) {
+  const { ended, said } = begin(line);
+  return { code: await ended, said: said() };
+}
+
+/** With a port and a ready file of the test's own. */
+async function startUnit(port: number, name: string) {
   const data = join(folder, "var/lib");
   mkdirSync(data, { recursive: true, mode: 0o700 });
   mkdirSync(join(folder, "etc"), { recursive: true });
   writeFileSync(join(folder, "etc/sotto.toml"), `[[site]]\nnames = ["localhost"]\n`);
   const readyFile = join(data, `ready-${name}`);
-  const [command, ...args] = here(values("ExecStart")[0]!).trim().split(/\s+/);
-  const child = spawn(
-    command!,
-    words`${args} --listen 127.0.0.1 --https-port ${port} --http-port 0 --ready-file ${readyFile}`,
-    {
-      cwd: PROJECT,
-      // Nothing of the test's own environment: systemd's services have little more.
-      env: {
-        PATH: process.env["PATH"],
-        ...Object.fromEntries(values("Environment").map((line) => here(line).split("=", 2))),
-      },
-      stdio: ["ignore", "pipe", "pipe"],
-    },
-  );
-  let said = "";
-  child.stdout.on("data", (text: Buffer) => void (said += text.toString()));
-  child.stderr.on("data", (text: Buffer) => void (said += text.toString()));
-  const ended = new Promise<number | null>((resolve) => child.once("close", resolve));
+  const own =
+    words`--listen 127.0.0.1 --https-port ${port} --http-port 0 --ready-file ${readyFile}`;
+  const started = begin(values("ExecStart")[0]!, ...own);
   while (!existsSync(readyFile)) {
-    if (child.exitCode !== null) throw new Error(`ended with ${child.exitCode}: ${said}`);
+    const { exitCode } = started.child;
+    if (exitCode !== null) throw new Error(`ended with ${exitCode}: ${started.said()}`);
     await delay(20);
   }
-  const ready = JSON.parse(readFileSync(readyFile, "utf8")) as Ready;
-  return { child, ended, said: () => said, ready };
+  return { ...started, ready: JSON.parse(readFileSync(readyFile, "utf8")) as Ready };
 }
 
 test("The units differ in how they start, and in nothing else", () => {
@@ -133,7 +161,8 @@ test("The units differ in how they start, and in nothing else", () => {
     readFileSync(join(UNITS, name), "utf8")
       .replaceAll(/^# sotto on .*$/gm, "")
       .replace(/(?<=SOTTO_DATA=.*\n)[^]*?(?=# What has come)/, "")
-      .replace(/(?<=tcp_migrate_req=1\n)[^]*?(?=ExecReload)/, "")
+      .replace(/(?<=tcp_migrate_req=1\n)[^]*?(?=# Unlike a signal)/, "")
+      .replace(/(?<=^# Unlike a signal.*\n)[^]*?(?=# It lets)/m, "")
   );
   expect(new Set(rest).size).toBe(1);
 });
