@@ -145,6 +145,10 @@ class NativeAead implements Aead {
     } catch {
       return undefined;
     }
+    if (GIVES_BACK && end >= LONG_TEXT) {
+      giveBack(lastOpened); // valid until the provider's next call
+      lastOpened = plaintext;
+    }
     return plaintext;
   }
 
@@ -206,6 +210,7 @@ function giveBack(result: Uint8Array | undefined): void {
 
 const GIVES_BACK = process.versions["bun"] !== undefined;
 let lastSealed: Uint8Array | undefined;
+let lastOpened: Uint8Array | undefined;
 /** A result has room for what a cipher may hold back. */
 const CIPHER_BLOCK = 16;
 /** Shorter ones live among the collector's objects, and asking for their buffer would move them out. */

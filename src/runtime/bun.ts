@@ -57,7 +57,7 @@ class BunRuntime implements Runtime {
         open(handle) {
           const socket = new BunSocket(handle);
           handle.data = socket;
-          moved(CONNECTION_GARBAGE);
+          leave(CONNECTION_GARBAGE);
           // Out of descriptors, Bun would spin on a listening socket that stays readable. Accepting and closing
           // while a few are left is what libuv does at that point.
           if (handle.fd > highestDescriptor) handle.terminate();
@@ -192,10 +192,7 @@ class BunSocket extends BunEndpoints implements Socket {
 
   write(bytes: Uint8Array, start: number, end: number): number {
     if (start === end) return 0;
-    const taken = this.handle.write(bytes, start, end - start);
-    if (taken <= 0) return 0;
-    moved(taken);
-    return taken;
+    return Math.max(0, this.handle.write(bytes, start, end - start));
   }
   giveBack(bytes: Uint8Array): void {
     const buffer = bytes.buffer as ArrayBuffer;
@@ -203,6 +200,7 @@ class BunSocket extends BunEndpoints implements Socket {
     // One is kept: an allocator that has everything back returns it to the system.
     (lastChunk?.buffer as ArrayBuffer | undefined)?.transfer(0);
     lastChunk = bytes;
+    sinceNudge -= bytes.length;
   }
   pause(): void {
     this.handle.pause();
@@ -222,9 +220,9 @@ class BunSocket extends BunEndpoints implements Socket {
 }
 
 /**
- * Ciphers' objects, and chunks that nobody gives back, are memory whose size Bun's collector notices late: it is told to
- * look every so many bytes, for young garbage only. More often costs more than it saves; where it is less often, the
- * collector begins by itself, and what it finds goes back to the system and has to be asked for again.
+ * Chunks that nobody gives back, and what a connection leaves behind, are memory whose size Bun's collector notices late:
+ * it is told to look every so many bytes, for young garbage only. More often costs more than it saves; where it is less
+ * often, the collector begins by itself, and what it finds goes back to the system and has to be asked for again.
  */
 const NUDGE_BYTES = 16 * 1024 * 1024;
 /** What a handshake leaves behind, keys that live outside of the collector's memory among it. */
@@ -234,7 +232,7 @@ const LONG_CHUNK = 4096;
 let sinceNudge = 0;
 let lastChunk: Uint8Array | undefined;
 
-function moved(bytes: number): void {
+function leave(bytes: number): void {
   sinceNudge += bytes;
   if (sinceNudge < NUDGE_BYTES) return;
   sinceNudge = 0;
@@ -244,7 +242,7 @@ function moved(bytes: number): void {
 const HANDLERS = {
   binaryType: "uint8array",
   data(handle: BunHandle<BunSocket>, bytes: Uint8Array) {
-    moved(bytes.length);
+    leave(bytes.length);
     handle.data.events?.data(bytes);
   },
   drain(handle: BunHandle<BunSocket>) {

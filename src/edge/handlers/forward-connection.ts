@@ -5,7 +5,7 @@
  * close_notify for the client. A reset is a reset: the other side is cut, so that nobody takes a part for the whole.
  *
  * What waits is bounded in both directions. Bytes of the client that the upstream does not take are kept, and the
- * client is not read meanwhile: at most what one read brought. Bytes of the upstream are sealed 64 KiB at a time, and
+ * client is not read meanwhile: at most what one read brought. Bytes of the upstream are sealed a piece at a time, and
  * no more than one read of them waits for the client.
  *
  * An upstream that cannot be reached is replaced by another one as long as none has been given a byte.
@@ -19,6 +19,7 @@ import type { Upstream } from "../upstreams/upstream.ts";
 import type { ForwardHandler } from "./forward.ts";
 import { gather, GATHERED, isToGather, takeGathered } from "./gather.ts";
 import type { HandlerConnection, Stream } from "./handler.ts";
+import { PIECE_BYTES } from "./piece.ts";
 
 export class ForwardConnection implements HandlerConnection {
   readonly #handler: ForwardHandler;
@@ -241,9 +242,6 @@ export class ForwardConnection implements HandlerConnection {
     else this.#stream.endWrite();
   }
 }
-
-/** As large a piece as pays: beyond it, sealing costs no less per byte. */
-const PIECE_BYTES = 64 * 1024;
 
 /** As long as the edge waits for a peer that takes nothing. */
 const REST_TIMEOUT_MS = 30_000;

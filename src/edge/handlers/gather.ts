@@ -6,6 +6,8 @@
  *
  * @module
  */
+import { SEGMENT_BYTES } from "./piece.ts";
+
 export interface Gatherer {
   /** Writes what was gathered for it (`takeGathered`), if anything was. */
   flush(): void;
@@ -40,6 +42,6 @@ export function takeGathered(owner: Gatherer): number {
 const SHORTEST_GATHERED = 4 * 1024;
 /** A record's content. */
 const LONGEST_GATHERED = 16 * 1024;
-export const GATHERED: Uint8Array = new Uint8Array(64 * 1024);
+export const GATHERED: Uint8Array = new Uint8Array(SEGMENT_BYTES);
 let length = 0;
 let current: Gatherer | undefined;

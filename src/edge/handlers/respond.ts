@@ -10,6 +10,7 @@ import {
   type RequestSink,
 } from "../../http/request-reader.ts";
 import type { ConnectionFacts, Handler, HandlerConnection, Stream } from "./handler.ts";
+import { PIECE_BYTES } from "./piece.ts";
 
 export class RespondHandler implements Handler {
   readonly kind: "respond" | "redirect" = "respond";
@@ -48,7 +49,7 @@ export class RespondHandler implements Handler {
   }
 
   get bodyRidesAlong(): boolean {
-    return this.body.length <= PIECE_BYTES - 1024;
+    return this.body.length <= FIRST_PIECE_BYTES;
   }
 
   #head(connection: Connection): Uint8Array {
@@ -65,8 +66,8 @@ export class RespondHandler implements Handler {
 /** The answer's Connection field; "": none, which in HTTP/1.1 means that it persists. */
 export type Connection = "" | "keep-alive" | "close";
 
-/** What is written at once, so that one slow reader holds no more. */
-const PIECE_BYTES = 64 * 1024;
+/** With the head before it, in a record of its own. */
+const FIRST_PIECE_BYTES = PIECE_BYTES - 1024;
 
 /** Idle connections are many: eight fields fit into 80 bytes on Bun, nine take 112. */
 class RespondConnection implements HandlerConnection, RequestSink {
@@ -144,7 +145,7 @@ class RespondConnection implements HandlerConnection, RequestSink {
       this.#write(opening, 0, opening.length);
       if (!withBody && head.method !== "HEAD") this.#body = { bytes: handler.body, at: 0 };
     }
-    this.#sendBody();
+    this.#sendBody(FIRST_PIECE_BYTES);
     if (this.#busy) return false;
     if (this.#phase === "last answer") this.#end();
     return this.#phase !== "ended";
@@ -174,10 +175,10 @@ class RespondConnection implements HandlerConnection, RequestSink {
     this.#stream.pause();
   }
 
-  #sendBody(): void {
-    while (this.#body !== undefined && !this.#full) {
+  #sendBody(firstPiece: number = PIECE_BYTES): void {
+    for (let piece = firstPiece; this.#body !== undefined && !this.#full; piece = PIECE_BYTES) {
       const { bytes, at } = this.#body;
-      const end = Math.min(at + PIECE_BYTES, bytes.length);
+      const end = Math.min(at + piece, bytes.length);
       this.#write(bytes, at, end);
       if (end < bytes.length) this.#body.at = end;
       else this.#body = undefined;
