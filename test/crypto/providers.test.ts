@@ -295,14 +295,12 @@ function check<T>(inputs: fc.Arbitrary<T>, property: (input: T) => void, numRuns
   fc.assert(fc.property(inputs, property), { numRuns });
 }
 
-test.runIf(process.versions["bun"] !== undefined)(
-  "A long text that was opened is given back with the next one: its memory needs no collector",
-  () => {
-    const aead = chooseCrypto({ force: "native" }).aead("aes-128-gcm", new Uint8Array(16));
-    const nonce = new Uint8Array(12);
-    const sealed = new Uint8Array(16_384 + 16);
-    aead.seal(nonce, nonce, new Uint8Array(16_384), sealed, 0);
-    const [first, second] = [aead.open(nonce, nonce, sealed)!, aead.open(nonce, nonce, sealed)!];
-    expect([first.length, second.length]).toEqual([0, 16_384]);
-  },
-);
+test("On Bun a long text that was opened is given back with the next one: no collector has to find it", () => {
+  const aead = chooseCrypto({ force: "native" }).aead("aes-128-gcm", new Uint8Array(16));
+  const nonce = new Uint8Array(12);
+  const sealed = new Uint8Array(16_384 + 16);
+  aead.seal(nonce, nonce, new Uint8Array(16_384), sealed, 0);
+  const [first, second] = [aead.open(nonce, nonce, sealed)!, aead.open(nonce, nonce, sealed)!];
+  const isBun = process.versions["bun"] !== undefined;
+  expect([first.length, second.length]).toEqual([isBun ? 0 : 16_384, 16_384]);
+});
