@@ -5,6 +5,7 @@
 import { closeSync, fchmodSync, openSync, writeSync } from "node:fs";
 
 import { CommandError } from "./explain.ts";
+import { fileTrouble } from "./file-trouble.ts";
 
 export interface KeyLog {
   /** Appends one line at once, so that a debugger that reads along has it in time. */
@@ -27,19 +28,10 @@ function openPrivate(path: string): number {
     fchmodSync(file, 0o600);
     return file;
   } catch (cause) {
-    const { code = "", message } = cause as NodeJS.ErrnoException;
+    const why = fileTrouble(cause);
     throw new CommandError(
-      `Cannot write the key log ${path}: ${
-        CAUSES[code] ?? message
-      }. Name another file with --key-log`,
+      `Cannot write the key log ${path}: ${why}. Name another file with --key-log`,
       { cause },
     );
   }
 }
-
-const CAUSES: Record<string, string> = {
-  ENOENT: "there is no such folder",
-  EACCES: "permission denied for the user that sotto runs as",
-  EPERM: "it is somebody else's",
-  EISDIR: "it is a folder",
-};

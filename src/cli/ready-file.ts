@@ -2,7 +2,11 @@
  * The ready file: what scripts read once sotto serves. It appears whole or not at all.
  * @module
  */
-import { chmod, rename, rm, writeFile } from "node:fs/promises";
+import { access, chmod, constants, rename, rm, writeFile } from "node:fs/promises";
+import { dirname } from "node:path";
+
+import { CommandError } from "./explain.ts";
+import { fileTrouble } from "./file-trouble.ts";
 
 export interface Ready {
   readonly pid: number;
@@ -21,7 +25,25 @@ export interface Ready {
   readonly sites: readonly { readonly names: readonly string[]; readonly handler: string }[];
 }
 
-/** Writes beside `path` and renames, so that no one reads half a file. */
+/**
+ * Takes away what an earlier run left, which says nothing of this one.
+ *
+ * @throws {CommandError} none can be written there: better heard before another sotto is followed and ended
+ */
+export async function clearReadyFile(path: string): Promise<void> {
+  try {
+    await access(dirname(path), constants.W_OK);
+    await rm(path, { force: true });
+  } catch (cause) {
+    throw cannotWrite(path, cause);
+  }
+}
+
+/**
+ * Writes beside `path` and renames, so that no one reads half a file.
+ *
+ * @throws {CommandError}
+ */
 export async function writeReadyFile(path: string, ready: Ready): Promise<void> {
   const temporary = `${path}.${ready.pid}.tmp`;
   try {
@@ -29,8 +51,16 @@ export async function writeReadyFile(path: string, ready: Ready): Promise<void> 
     // It holds nothing secret, and who waits for it may be another user than who serves.
     await chmod(temporary, 0o644);
     await rename(temporary, path);
-  } catch (error) {
-    await rm(temporary, { force: true });
-    throw error;
+  } catch (cause) {
+    await rm(temporary, { force: true }).catch(() => {}); // whatever lies there is not ours then
+    throw cannotWrite(path, cause);
   }
+}
+
+function cannotWrite(path: string, cause: unknown): CommandError {
+  const why = fileTrouble(cause);
+  return new CommandError(
+    `Cannot write the ready file ${path}: ${why}. Name another file with --ready-file`,
+    { cause },
+  );
 }

@@ -10,12 +10,11 @@ import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
 import type { RunArguments } from "./arguments.ts";
 import { findDataFolder, warnOfContainer } from "./data-folder.ts";
-import { CommandError } from "./explain.ts";
 import { configOfSite, findConfig } from "./find-config.ts";
 import { installTrust } from "./install-trust.ts";
 import { openKeyLog } from "./key-log.ts";
 import { openLog } from "./log.ts";
-import { writeReadyFile } from "./ready-file.ts";
+import { clearReadyFile, writeReadyFile } from "./ready-file.ts";
 import { Reloader } from "./reloader.ts";
 import { programName, report } from "./report.ts";
 import { withPlaces } from "./site-place.ts";
@@ -31,8 +30,7 @@ export async function run(args: RunArguments): Promise<void> {
   const write = (text: string) => void process.stderr.write(text);
   const log = openLog({ form, write, now: Date.now });
   log.adjust(config);
-  // What an earlier run left says nothing of this one.
-  if (args.readyFile !== undefined) await rm(args.readyFile, { force: true });
+  if (args.readyFile !== undefined) await clearReadyFile(args.readyFile);
 
   // From now on: who finds this process by its data folder may send it at any time.
   const { promise: whenReloadable, resolve: setReloadable } = Promise.withResolvers<Reloader>();
@@ -92,10 +90,9 @@ export async function run(args: RunArguments): Promise<void> {
   if (args.readyFile !== undefined) {
     try {
       await announce(args.readyFile, running, config);
-    } catch (cause) {
+    } catch (error) {
       await running.stop(); // workers would serve on
-      const { message } = cause as Error;
-      throw new CommandError(`Cannot write ${args.readyFile}: ${message}`, { cause });
+      throw error;
     }
   }
   setReloadable(reloader);

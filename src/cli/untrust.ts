@@ -1,8 +1,8 @@
 /** `edge.ts untrust` @module */
-import { readFile } from "node:fs/promises";
 import { resolve } from "node:path";
 import process from "node:process";
 
+import { readText } from "../control/certificates/files.ts";
 import { type Machine, thisMachine } from "../trust/machine.ts";
 import { type TrustRoot, trustRoot } from "../trust/root.ts";
 import { describePlan, perform, type StepResult } from "../trust/step.ts";
@@ -35,11 +35,15 @@ export async function untrust(
 }
 
 async function rootFromFile(path: string): Promise<TrustRoot> {
+  const { text } = await readText(path, "root certificate");
   try {
-    return trustRoot(await readFile(path, "utf8"), resolve(path));
+    return trustRoot(text, resolve(path));
   } catch (cause) {
-    throw new CommandError(`cannot read a root from ${path}: ${(cause as Error).message}`, {
-      cause,
-    });
+    throw new CommandError(
+      `Cannot use the root certificate file ${path}: ${(cause as Error).message}`,
+      {
+        cause,
+      },
+    );
   }
 }

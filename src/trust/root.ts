@@ -21,7 +21,7 @@ export interface TrustRoot {
 /** @throws {X509Error} there is no CA certificate in `text` */
 export function trustRoot(text: string, file: string): TrustRoot {
   const [certificate] = certificatesFromPem(text);
-  if (certificate?.isCa !== true) throw new X509Error(`${file} holds no CA certificate`);
+  if (certificate?.isCa !== true) throw new X509Error("it holds no CA certificate");
   const fingerprint = createHash("sha256").update(certificate.der).digest("hex");
   return {
     pem: encodePem("CERTIFICATE", certificate.der),

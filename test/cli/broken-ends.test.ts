@@ -1,4 +1,5 @@
 /** What a start and a run make of what breaks around them: readers of the log, the ready file, signals that are early. */
+import { mkdirSync } from "node:fs";
 import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
@@ -6,7 +7,7 @@ import process from "node:process";
 import { describe, expect, test } from "vitest";
 
 import type { Program } from "../support/program.ts";
-import { childrenOf, CliKit, LOOPBACK } from "./cli-kit.ts";
+import { childrenOf, CliKit, LOOPBACK, portsOf } from "./cli-kit.ts";
 
 const cli = new CliKit("broken-ends");
 const isLinux = process.platform === "linux";
@@ -53,7 +54,7 @@ describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {
 
   test("a ready file that cannot be written is the end, of workers as well", async () => {
     await site("served");
-    const file = join(cli.folder, "nowhere/ready.json");
+    const file = join(cli.folder, "ready.json");
     const started = cli.program([
       ...LOOPBACK,
       ...args,
@@ -62,6 +63,8 @@ describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {
       "--ready-file",
       file,
     ]);
+    // Where it is about to be written to first.
+    mkdirSync(`${file}.${started.child.pid}.tmp`);
     const children = new Set<number>();
     let isOver = false;
     void started.ended.then(() => isOver = true);
@@ -71,10 +74,32 @@ describe.runIf(isLinux).for([["1"], ["2"]])("with %s workers", ([workers]) => {
     }
     const { code, stderr } = await started.ended;
     expect(code).toBe(1);
-    expect(stderr).toContain(`sotto: Cannot write ${file}: `);
+    expect(stderr).toContain(`sotto: Cannot write the ready file ${file}: it is a folder. `);
     expect(stderr).not.toContain("    at ");
     expect(children.size).toBe(workers === "1" ? 0 : 2);
     for (const pid of children) await until(async () => !await isAlive(pid));
+  });
+
+  test("a ready file that has no folder is told of before another sotto is ended for it", async () => {
+    await site("served");
+    const first = await cli.serve(args);
+    const file = join(cli.folder, "nowhere/ready.json");
+    const { code, stderr } = await cli.program([
+      ...portsOf(first.https, first.http),
+      ...args,
+      "--data",
+      join(cli.folder, "data"),
+      "--takeover",
+      "--ready-file",
+      file,
+    ]).ended;
+    expect(code).toBe(1);
+    expect(stderr).toBe(
+      `sotto: Cannot write the ready file ${file}: there is no such folder. ` +
+        "Name another file with --ready-file\n",
+    );
+    expect(await first.get("localhost")).toBe("served");
+    expect(await first.stop()).toBe(0);
   });
 
   test("a reload that is asked for while it starts is made once it serves", async () => {

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -7,7 +7,7 @@ import { afterEach, beforeEach, expect, test } from "vitest";
 import { findDataFolder, warnOfContainer } from "../../src/cli/data-folder.ts";
 import { CommandError } from "../../src/cli/explain.ts";
 import { openKeyLog } from "../../src/cli/key-log.ts";
-import { type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
+import { clearReadyFile, type Ready, writeReadyFile } from "../../src/cli/ready-file.ts";
 
 let folder: string;
 beforeEach(async () => {
@@ -39,8 +39,29 @@ test("The ready file appears whole, for others to read, and nothing beside it", 
 });
 
 test("A ready file that cannot be put in place leaves nothing behind", async () => {
-  await expect(writeReadyFile(folder, ready)).rejects.toThrow();
-  await expect(writeReadyFile(join(folder, "no/such"), ready)).rejects.toThrow("ENOENT");
+  const inNone = join(folder, "no/such");
+  const there = join(folder, "there");
+  await mkdir(there);
+  for (
+    const [path, why] of [
+      [there, "it is a folder"],
+      [inNone, "there is no such folder"],
+    ] as const
+  ) {
+    const error = new CommandError(
+      `Cannot write the ready file ${path}: ${why}. Name another file with --ready-file`,
+    );
+    await expect(writeReadyFile(path, ready)).rejects.toThrow(error);
+    await expect(clearReadyFile(path)).rejects.toThrow(error);
+  }
+  expect(await readdir(folder)).toEqual(["there"]);
+});
+
+test("A ready file of an earlier run goes before another one starts", async () => {
+  const path = join(folder, "ready.json");
+  await clearReadyFile(path);
+  await writeFile(path, "old");
+  await clearReadyFile(path);
   expect(await readdir(folder)).toEqual([]);
 });
 

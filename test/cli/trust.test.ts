@@ -1,15 +1,18 @@
 import { execFileSync } from "node:child_process";
 import { existsSync, mkdirSync, readFileSync } from "node:fs";
+import { writeFile } from "node:fs/promises";
 import { join } from "node:path";
 import process from "node:process";
 import { afterEach, beforeEach, expect, test, vi } from "vitest";
 
+import { CommandError } from "../../src/cli/explain.ts";
 import { rootCert } from "../../src/cli/root-cert.ts";
 import { trust } from "../../src/cli/trust.ts";
 import { untrust } from "../../src/cli/untrust.ts";
 import { openLocalCa } from "../../src/control/certificates/local-ca.ts";
 import { openFileStorage } from "../../src/control/storage/files.ts";
 import { trustOnce } from "../../src/trust/trust.ts";
+import { X509Error } from "../../src/x509/error.ts";
 import { has, PROGRAMS, rootOn, type TestMachine, testMachine } from "../trust/support.ts";
 
 let printed: string;
@@ -77,8 +80,14 @@ test("untrust forgets every root of the CA, and works from a file without the da
   const gone = { data: join(machine.folder, "gone"), dryRun: false, certificate: root.file };
   await untrust(gone, machine);
   expect(existsSync(join(anchors, `${root.label}.crt`))).toBe(false);
-  await expect(untrust({ ...gone, certificate: join(machine.folder, "none") }, machine))
-    .rejects.toThrow("cannot read a root from");
+  const none = join(machine.folder, "none");
+  await expect(untrust({ ...gone, certificate: none }, machine)).rejects.toThrow(
+    new X509Error(`Cannot read the root certificate file ${none}: there is no such file`),
+  );
+  await writeFile(none, "text");
+  await expect(untrust({ ...gone, certificate: none }, machine)).rejects.toThrow(
+    new CommandError(`Cannot use the root certificate file ${none}: it holds no CA certificate`),
+  );
 });
 
 test("a store that would not do it fails the command, after all had their turn", async () => {
