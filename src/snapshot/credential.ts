@@ -15,7 +15,7 @@ import {
 } from "../x509/certificate.ts";
 import { X509Error } from "../x509/error.ts";
 import { coversHost } from "../x509/names.ts";
-import { decodePem, type PemBlock } from "../x509/pem.ts";
+import { checkWhole, decodePem, missingBlock, type PemBlock } from "../x509/pem.ts";
 import { type KeyOwner, SigningKeys } from "./signing-keys.ts";
 import { keyPemOf } from "./site-bytes.ts";
 
@@ -115,7 +115,7 @@ export function credentialFromPem(crypto: Crypto, pem: CredentialPem): SiteCrede
   const keySource = pem.keySource ?? `the key of ${pem.id}`;
   const certificates = naming(certificateSource, () => {
     const found = certificatesFromPem(pem.certificatePem);
-    if (found.length === 0) throw new X509Error('it holds no "BEGIN CERTIFICATE" block');
+    if (found.length === 0) throw missingBlock(pem.certificatePem, "CERTIFICATE");
     return found;
   });
   const keyPem = naming(keySource, () => privateKeyBlock(pem.keyPem).text);
@@ -207,10 +207,16 @@ function chainFrom(leaf: Certificate, certificates: readonly Certificate[]): Cer
 function privateKeyBlock(pem: string): PemBlock {
   const blocks = decodePem(pem);
   const block = blocks.find(({ label }) => label.endsWith("PRIVATE KEY"));
-  if (block === undefined) throw new X509Error('it holds no "BEGIN PRIVATE KEY" block');
+  if (block === undefined) throw missingBlock(pem, "PRIVATE KEY");
   if (block.label === "ENCRYPTED PRIVATE KEY" || block.der.length === 0) {
     throw new X509Error("the key is encrypted. Decrypt it with: openssl pkey -in FILE -out NEW");
   }
+  if (block.label === "OPENSSH PRIVATE KEY") {
+    throw new X509Error(
+      "it holds a key for OpenSSH, accepted: PKCS #8, as openssl genpkey makes it",
+    );
+  }
+  checkWhole(block);
   return block;
 }
 

@@ -9,7 +9,7 @@
 import { DerReader, explicitTag, implicitTag, Tag } from "./der.ts";
 import { X509Error } from "./error.ts";
 import { ipFromBytes } from "./names.ts";
-import { decodePem } from "./pem.ts";
+import { checkWhole, decodePem } from "./pem.ts";
 import { decodeSignatureAlgorithm, type SignatureAlgorithm } from "./signature.ts";
 
 export interface Certificate {
@@ -101,6 +101,7 @@ export function certificatesFromPem(text: string): Certificate[] {
   const blocks = decodePem(text).filter((block) => CERTIFICATE_LABELS.has(block.label));
   return blocks.map((block, index) => {
     try {
+      checkWhole(block);
       return parseCertificate(block.der);
     } catch (cause) {
       if (!(cause instanceof X509Error)) throw cause;

@@ -18,6 +18,7 @@ import {
   sameBytes,
 } from "./certificate.ts";
 import { X509Error } from "./error.ts";
+import { missingBlock } from "./pem.ts";
 import { isSignedBy } from "./signature.ts";
 
 /** What client certificates may lead to: CA certificates, or single leaves that are taken as they are. */
@@ -30,7 +31,7 @@ export interface ClientPool {
 /** @throws {X509Error} one cannot be read, or there is none */
 export function clientPoolFromPem(pem: string): ClientPool {
   const anchors = certificatesFromPem(pem);
-  if (anchors.length === 0) throw new X509Error('it holds no "BEGIN CERTIFICATE" block');
+  if (anchors.length === 0) throw missingBlock(pem, "CERTIFICATE");
   const names = new Map(
     anchors.filter((anchor) => anchor.isCa).map((
       anchor,

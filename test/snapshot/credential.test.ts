@@ -115,17 +115,17 @@ describe("credentialFromPem", () => {
     [
       "no certificate",
       () => ({ certificatePem: leaf.keyPem, keyPem: leaf.keyPem }),
-      /^Cannot use \/etc\/c\.pem: it holds no "BEGIN CERTIFICATE" block$/,
+      /^Cannot use \/etc\/c\.pem: it holds no "BEGIN CERTIFICATE" block, but "BEGIN PRIVATE KEY"$/,
     ],
     [
       "no key",
       () => ({ certificatePem: leaf.pem, keyPem: leaf.pem }),
-      /^Cannot use \/etc\/k\.pem: it holds no "BEGIN PRIVATE KEY" block$/,
+      /^Cannot use \/etc\/k\.pem: it holds no "BEGIN PRIVATE KEY" block, but "BEGIN CERTIFICATE"$/,
     ],
     [
       "a broken certificate",
       () => ({ certificatePem: leaf.pem + leaf.pem.replace("MII", "AII"), keyPem: leaf.keyPem }),
-      /^Cannot use \/etc\/c\.pem: certificate 2 of 2: Certificate: another type than expected$/,
+      /^Cannot use \/etc\/c\.pem: certificate 2 of 2: its PEM block is damaged where it begins\. Copy the whole file again$/,
     ],
     [
       "an encrypted key",

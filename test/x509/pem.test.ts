@@ -1,7 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { X509Error } from "../../src/x509/error.ts";
-import { decodePem, encodePem } from "../../src/x509/pem.ts";
+import { checkWhole, decodePem, encodePem } from "../../src/x509/pem.ts";
+
+const GOOD = "-----BEGIN B-----\nAQID\n-----END B-----\n";
+const TOO_FEW = "A in line 1 is damaged: it has too few or too many characters";
 
 describe("PEM (RFC 7468)", () => {
   test("comes back as it went, in any number of blocks with text around them", () => {
@@ -32,16 +35,51 @@ describe("PEM (RFC 7468)", () => {
   });
 
   test.each([
-    ["-----BEGIN A-----\nAQID\n", "the PEM block A has no end"],
-    ["-----BEGIN A-----\nAQID\n-----END B-----\n", "the PEM block A has no end"],
-    ["-----BEGIN A-----\nAQI\n-----END A-----\n", "the PEM block A is not base64"],
-    ["-----BEGIN A-----\n-----END A-----\n", "the PEM block A is not base64"],
-    ["-----BEGIN A-----\nAQ!D\n-----END A-----\n", "the PEM block A is not base64"],
-    ["-----BEGIN A-----\nAQ==AQ==\n-----END A-----\n", "the PEM block A is not base64"],
-    ["-----BEGIN A", "a PEM block's first line is broken"],
-    ["-----BEGIN \nA-----\nAQID\n-----END \nA-----\n", "a PEM block's first line is broken"],
+    ["-----BEGIN A-----\nAQID\n", 'A in line 1 has no end, "-----END A-----"'],
+    ["-----BEGIN A-----\nAQID\n-----END B-----\n", 'A in line 1 has no end, "-----END A-----"'],
+    ["-----BEGIN A-----\nAQI\n-----END A-----\n", TOO_FEW],
+    ["-----BEGIN A-----\n-----END A-----\n", "A in line 1 is empty"],
+    ["-----BEGIN A-----\nAQ!D\n-----END A-----\n", "A in line 1 is damaged: line 2 is not base64"],
+    [
+      "-----BEGIN A-----\nAQ==AQ==\n-----END A-----\n",
+      "A in line 1 is damaged: line 2 is not base64",
+    ],
+    [
+      "-----BEGIN A-----\nAQ==\nAQID\n-----END A-----\n",
+      "A in line 1 is damaged: line 2 is not base64",
+    ],
+    [
+      `\n${GOOD}#\n-----BEGIN A-----\r\nAQID\r\nAQ?D\r\nAQID\r\n-----END A-----`,
+      "A in line 6 is damaged: line 8 is not base64",
+    ],
+    ["-----BEGIN A", "in line 1 does not begin as one does"],
+    [
+      `${GOOD}-----BEGIN \nA-----\nAQID\n-----END \nA-----\n`,
+      "in line 4 does not begin as one does",
+    ],
   ])("is refused: %j", (text, message) => {
-    expect(() => decodePem(text)).toThrow(new X509Error(message));
+    expect(() => decodePem(text)).toThrow(X509Error);
+    expect(() => decodePem(text)).toThrow(`the PEM block ${message}`);
+    expect(() => decodePem(text)).toThrow(/\. Copy the whole file again$/);
+  });
+
+  test("never tells what stands in a block", () => {
+    const text = "-----BEGIN PRIVATE KEY-----\nc2VjcmV0\nc2VjcmV0!\n-----END PRIVATE KEY-----\n";
+    expect(() => decodePem(text)).toThrow(/^(?!.*c2Vj)/);
+  });
+
+  test("of DER is whole, or how far it is not is told", () => {
+    const check = (...der: number[]) => () =>
+      checkWhole(decodePem(encodePem("A", Uint8Array.from(der)))[0]!);
+    const long = [0x30, 0x82, 0x01, 0x00, ...Array.from({ length: 256 }, () => 0)];
+    check(0x30, 0)();
+    check(0x30, 1, 5)();
+    check(...long)();
+    expect(check(0x30, 1)).toThrow("it has 2 bytes in place of 3");
+    expect(check(0x30, 0, 1)).toThrow("it has 3 bytes in place of 2");
+    expect(check(...long.slice(48))).toThrow("damaged where it begins");
+    expect(check(...long.slice(0, -48))).toThrow("it has 212 bytes in place of 260");
+    expect(check(0x30, 0x84, 255, 255, 255, 255)).toThrow("it has 6 bytes in place of 4294967301");
   });
 
   test("takes linear time for a text full of beginnings", () => {

@@ -8,6 +8,7 @@ import process from "node:process";
 import type { Crypto } from "../../crypto/crypto.ts";
 import { credentialFromPem, type SiteCredential } from "../../snapshot/credential.ts";
 import { X509Error } from "../../x509/error.ts";
+import { whyNotPem } from "../../x509/not-pem.ts";
 import { isExposed } from "../storage/files.ts";
 
 export interface CertificateFiles {
@@ -105,17 +106,20 @@ async function readKey(source: string): Promise<{ text: string; mode: number | u
   );
 }
 
-/** @param what for messages: `certificate`. @throws {X509Error} naming it, its kind and why */
+/** A file that is to hold PEM. @throws {X509Error} naming it, its kind and why it cannot be read */
 export async function readText(
   path: string,
-  what: string,
+  what: "certificate" | "key" | "CA" | "root certificate",
 ): Promise<{ text: string; mode: number }> {
   try {
     const file = await open(path, "r");
     try {
       const { mode, size } = await file.stat();
       if (size > MAX_FILE_BYTES) throw new X509Error("it is larger than 1 MiB");
-      return { text: await file.readFile("utf8"), mode };
+      const bytes = await file.readFile();
+      const why = whyNotPem(bytes, what === "key" ? "a private key" : "certificates");
+      if (why !== undefined) throw new X509Error(why);
+      return { text: bytes.toString("utf8"), mode };
     } finally {
       await file.close();
     }
