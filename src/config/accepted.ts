@@ -13,6 +13,7 @@ import { join, resolve } from "node:path";
 import process from "node:process";
 
 import type { Config, SiteOptions } from "./config.ts";
+import { textOf } from "./text.ts";
 
 /**
  * `loadConfig` of a file, whose result lies in `folder` from then on, if it is worth it.
@@ -35,7 +36,7 @@ export async function loadAccepted(
   if (known !== undefined) return known;
   const { parseConfig } = await import("./load.ts");
   const config = {
-    ...await parseConfig(text.toString("utf8"), path),
+    ...await parseConfig(textOf(text, path), path),
     textHash: hash.toString("hex"),
   };
   await writeKept(kept, hash, config);

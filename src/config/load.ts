@@ -13,22 +13,23 @@ import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
 import { notYet } from "./not-yet.ts";
 import { KEYS, schema } from "./schema.ts";
+import { textOf } from "./text.ts";
 
 /**
  * Loads a configuration file. Relative paths in it are relative to its folder.
  *
- * @throws {ConfigError} it cannot be read, is not TOML, or says something that sotto does not accept
+ * @throws {ConfigError} it cannot be read, is neither UTF-8 nor TOML, or says something that sotto does not accept
  */
 export async function loadConfig(file: string): Promise<Config> {
-  let text: string;
+  let bytes: Uint8Array;
   try {
-    text = await readFile(file, "utf8");
+    bytes = await readFile(file);
   } catch (cause) {
     const { code = "", message } = cause as NodeJS.ErrnoException;
     const why = UNREADABLE[code] ?? `cannot be read: ${message}`;
     throw new ConfigError(file, [{ path: [], message: why }], { cause });
   }
-  return await parseConfig(text, resolve(file));
+  return await parseConfig(textOf(bytes, file), resolve(file));
 }
 
 const UNREADABLE: Record<string, string> = {

@@ -6,6 +6,7 @@ import { readFile } from "node:fs/promises";
 
 import { ConfigError, type ConfigPath } from "./error.ts";
 import { locator, type Position } from "./position.ts";
+import { textOf } from "./text.ts";
 
 /** The same error for the value at `path`. @param file that the configuration came from */
 export async function errorAt(file: string, path: ConfigPath, cause: Error): Promise<ConfigError> {
@@ -16,7 +17,7 @@ export async function errorAt(file: string, path: ConfigPath, cause: Error): Pro
 /** Undefined: the text is too long, or is no longer there as it was read. */
 async function positionOf(file: string, path: ConfigPath): Promise<Position | undefined> {
   try {
-    const text = await readFile(file, "utf8");
+    const text = textOf(await readFile(file), file);
     return (await locator(text))?.(path);
   } catch {
     return undefined;
