@@ -15,7 +15,7 @@ import type { BenchName } from "./options.ts";
 import type { RecordResult } from "./record.ts";
 import { memoryGrowth, type SoakCount, type SoakResult, total } from "./soak.ts";
 import type { Estimate } from "./statistics.ts";
-import type { ThroughputResult } from "./throughput.ts";
+import type { Latency, ThroughputResult } from "./throughput.ts";
 import type { Row as TrieRow } from "./trie.bench.ts";
 
 /** One measured value, by a name that stays the same from run to run and is that of no other bench's. */
@@ -94,10 +94,12 @@ export function throughputFigures(results: readonly ThroughputResult[]): Figure[
     return [
       { id: `${id}: reached`, unit: "/s", estimate: reached },
       { id: `${id}: by CPU`, unit: "/s", estimate: byCpu },
-      ...latency.flatMap(({ percent, p50, p99 }) => [
-        { id: `${id}: p50 at ${percent} %`, unit: "µs", estimate: p50 },
-        { id: `${id}: p99 at ${percent} %`, unit: "µs", estimate: p99 },
-      ]),
+      ...latency.flatMap(({ percent, times }) =>
+        times === undefined ? [] : [
+          { id: `${id}: p50 at ${percent} %`, unit: "µs", estimate: times.p50 },
+          { id: `${id}: p99 at ${percent} %`, unit: "µs", estimate: times.p99 },
+        ]
+      ),
       ...(ratio === undefined ? [] : [{
         id: `${runtime}: throughput: sotto ÷ ${label}: by CPU`,
         unit: "ratio",
@@ -246,13 +248,19 @@ export function throughputTable(results: readonly ThroughputResult[]): string {
       reached.median.toFixed(0),
       `${percent(serverBusy)}, ${percent(clientBusy)}`,
       byCpu.median.toFixed(0),
-      ...[0, 1].map((i) => {
-        const at = latency[i];
-        if (at === undefined) return "-";
-        return `${at.p50.median}, ${at.p99.median} (${at.late.median})`;
-      }),
+      ...[0, 1].map((i) => latencyCell(latency[i])),
     ]),
   );
+}
+
+function latencyCell(latency: Latency | undefined): string {
+  if (latency === undefined) return "-";
+  const { times, fellBehind } = latency;
+  const parts = [
+    ...(times ? [`${times.p50.median}, ${times.p99.median} (${times.late.median})`] : []),
+    ...(fellBehind > 0 ? [`fell behind ${fellBehind}×`] : []),
+  ];
+  return parts.join("; ");
 }
 
 export function soakTable(results: readonly SoakResult[]): string {

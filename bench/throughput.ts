@@ -30,16 +30,23 @@ export interface ThroughputResult {
   /** Share of one core: how busy the server was, and of all that the client has. */
   readonly serverBusy: Estimate;
   readonly clientBusy: Estimate;
-  /** µs from when a connection was due, at this share of what was reached; undefined: the client has no open loop. */
-  readonly latency: readonly {
-    readonly percent: number;
+  /** µs from when a connection was due, at shares of what was reached; empty: the client has no open loop. */
+  readonly latency: readonly Latency[];
+  /** Sotto's `byCpu` by this one's. */
+  readonly ratio: Estimate | undefined;
+}
+
+export interface Latency {
+  readonly percent: number;
+  /** Rounds in which ever more connections waited. They are left out of the rest. */
+  readonly fellBehind: number;
+  /** Undefined: every round fell behind. */
+  readonly times: {
     readonly p50: Estimate;
     readonly p99: Estimate;
     /** How late the client itself was to begin, p99. */
     readonly late: Estimate;
-  }[];
-  /** Sotto's `byCpu` by this one's. */
-  readonly ratio: Estimate | undefined;
+  } | undefined;
 }
 
 /** Who was at its limit. `neither`: others had the cores, or the machine has more of them than it says. */
@@ -99,6 +106,7 @@ class Cell {
   readonly #clientBusy: number[] = [];
   readonly #latency = SHARES.map((percent) => ({
     percent,
+    fellBehind: 0,
     p50: [] as number[],
     p99: [] as number[],
     late: [] as number[],
@@ -145,6 +153,10 @@ class Cell {
         "-seconds",
         String(seconds),
       ]);
+      if ((offered.errors[TOO_MANY_OPEN] ?? 0) > 0) {
+        latency.fellBehind++;
+        continue;
+      }
       this.#allWell(offered);
       latency.p50.push(offered.p50Micros);
       latency.p99.push(offered.p99Micros);
@@ -160,12 +172,15 @@ class Cell {
       byCpu: estimate(this.#byCpu),
       serverBusy: estimate(this.#serverBusy),
       clientBusy: estimate(this.#clientBusy),
-      latency: this.#latency.filter(({ p50 }) => p50.length > 0).map((latency) => ({
-        percent: latency.percent,
-        p50: estimate(latency.p50),
-        p99: estimate(latency.p99),
-        late: estimate(latency.late),
-      })),
+      latency: this.#client === "own" ? [] : this.#latency.map(
+        ({ percent, fellBehind, p50, p99, late }) => ({
+          percent,
+          fellBehind,
+          times: p50.length === 0
+            ? undefined
+            : { p50: estimate(p50), p99: estimate(p99), late: estimate(late) },
+        }),
+      ),
       ratio: own && estimateRatio(own.#byCpu, this.#byCpu),
     };
   }
@@ -181,5 +196,7 @@ class Cell {
 /** `-skip-chain`: what a client thinks of a chain is not what is measured, and takes it a third of its time. */
 const QUICK = ["-groups", "X25519", "-skip-chain"];
 const CONCURRENCY = 32;
+/** As the client says it: so many wait that it opens no more. */
+const TOO_MANY_OPEN = "more than 4,096 are open";
 const SHARES = [50, 90];
 const CLIENT_CORE_COUNT = Math.max(1, availableParallelism() - 1);
