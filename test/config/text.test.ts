@@ -39,6 +39,11 @@ test.each<[string, Uint8Array, string]>([
   ],
   ["one at the end", Buffer.from([0x0a, 0x61, 0xc3]), "2:2: found the byte 0xc3"],
   ["one that is longer than need be", Buffer.from([0xc0, 0x80]), "1:1: found the byte 0xc0"],
+  [
+    "one behind a byte order mark",
+    Buffer.from([0xef, 0xbb, 0xbf, 0xff]),
+    "1:1: found the byte 0xff",
+  ],
   ["half of a surrogate pair", Buffer.from([0x61, 0xed, 0xa0, 0x80]), "1:2: found the byte 0xed"],
 ])("sotto.toml that is no UTF-8 is refused with the place: %s", async (_what, bytes, place) => {
   await writeFile(file, bytes);
@@ -90,9 +95,7 @@ test("Whatever the bytes are, they are text, or the place is right", () => {
       }
       if (error === undefined) return;
       expect(error).toBeInstanceOf(ConfigError);
-      const [{ line, column }] = (error as ConfigError).problems as [
-        { line?: number; column?: number },
-      ];
+      const { line, column } = (error as ConfigError).problems[0]!;
       if (line === undefined) return;
       const lines = Buffer.from(bytes).toString("utf8").replace(/^\ufeff/, "").split("\n");
       expect(lines[line - 1]![column! - 1]).toBe("\ufffd");
