@@ -8,6 +8,7 @@ import { dirname, resolve } from "node:path";
 import { parse, TomlError } from "smol-toml";
 
 import { check } from "./check.ts";
+import { checkRest } from "./check-rest.ts";
 import type { Config } from "./config.ts";
 import { ConfigError, type ConfigPath, type Problem } from "./error.ts";
 import { didYouMean } from "./nearest.ts";
@@ -50,7 +51,14 @@ export async function parseConfig(text: string, file: string): Promise<Config> {
   if (!shape.success) {
     const { issues } = shape.error;
     const found = issues.slice(0, MAX_PROBLEMS).flatMap((issue) => problems(issue, document));
-    throw await located(text, file, found, issues.length - MAX_PROBLEMS);
+    const misshapen = issues.map((issue) => ({
+      path: pathOf(issue),
+      keys: issue.code === "unrecognized_keys" ? issue.keys : undefined,
+    }));
+    const rest = checkRest(document, misshapen, file, dirname(file));
+    const left = Math.max(MAX_PROBLEMS - issues.length, 0);
+    found.push(...rest.slice(0, left).map((problem) => ({ problem })));
+    throw await located(text, file, found, issues.length + rest.length - MAX_PROBLEMS);
   }
   const { config, problems: all } = check(shape.data, file, dirname(file));
   if (all.length > 0) {
@@ -118,8 +126,12 @@ const MAX_PROBLEMS = 100;
 
 type Issue = NonNullable<ReturnType<typeof schema.safeParse>["error"]>["issues"][number];
 
+function pathOf({ path }: Issue): ConfigPath {
+  return path.map((step) => (typeof step === "symbol" ? String(step) : step));
+}
+
 function problems(issue: Issue, document: unknown): Found[] {
-  const path = issue.path.map((step) => (typeof step === "symbol" ? String(step) : step));
+  const path = pathOf(issue);
   if (issue.code === "unrecognized_keys") {
     const table = path.filter((step) => typeof step === "string").join(".");
     const accepted = KEYS[table] ?? [];

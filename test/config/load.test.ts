@@ -232,6 +232,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a limit of another type",
     `[limits]\nlimitLoopback = 1\nidleTimeoutMs = "5s"`,
+    "/etc/sotto/sotto.toml:2:17: limits.limitLoopback: found 1, accepted: true or false",
     '/etc/sotto/sotto.toml:3:17: limits.idleTimeoutMs: found "5s", accepted: a number, true or false',
   ],
   [

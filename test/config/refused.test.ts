@@ -506,6 +506,69 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     `[[site]]\nnames = "a.example"`,
     '2:9: site[0].names: found "a.example", accepted: a list of host names as in ["example.com", "*.example.com"]',
   ],
+  [
+    "a key of the wrong shape, and values of other sites and tables that mean nothing, all at once",
+    `user = "a b"
+workers = "many"
+default_sni = "none.example"
+[limits]
+idleTimeout = 1
+drainTimeoutMs = "1"
+[ech]
+public_name = "no host"
+enabled = 1
+[[site]]
+names = "a.example"
+[[site]]
+names = ["b.example", "-.example"]
+forward = "3000"
+[[site]]
+names = ["b.example"]
+respnd = 1
+[[site]]
+names = ["b.example"]`,
+    '1:8: user: found "a b", accepted: the name of a user, as in "sotto"',
+    '2:11: workers: found "many", accepted: a number from 1 to 256 without quotes, or "auto"',
+    '5:15: limits.idleTimeout: unknown limit; did you mean "idleTimeoutMs"?',
+    '6:18: limits.drainTimeoutMs: found "1", accepted: a number, true or false',
+    '8:15: ech.public_name: found "no host", accepted: a host name of letters, digits and hyphens in labels of 1 to 63, at most 253 in all, whose last label is no number: clients ignore any other',
+    "9:11: ech.enabled: found 1, accepted: true or false",
+    '11:9: site[0].names: found "a.example", accepted: a list of host names as in ["example.com", "*.example.com"]',
+    '13:23: site[1].names[1]: "-.example" has a label with a hyphen at its edge',
+    '14:11: site[1].forward: found "3000", accepted: "host:port" as in "127.0.0.1:3000", or "unix:/path"; its port is missing',
+    `17:1: site[2]: unknown key "respnd", accepted: ${SITE}; did you mean "respond"?`,
+    '19:10: site[3].names[0]: the name "b.example" is already taken by site[1].names[0]',
+  ],
+  [
+    "a key of the wrong shape alone: nothing is told that follows from leaving it out",
+    `default_sni = "a.example"
+https_port = 443
+http_port = "443"
+[auto_https]
+skip = ["a.example"]
+no_certificates = 1
+[ech]
+enabled = "no"
+[[site]]
+names = ["a.example"]
+certificate = 1
+key = "a.key"
+require_ech = true`,
+    '3:13: http_port: found "443", accepted: a port from 0 to 65535 without quotes; 0 takes a free one',
+    "6:19: auto_https.no_certificates: found 1, accepted: true or false",
+    '8:11: ech.enabled: found "no", accepted: true or false',
+    "11:15: site[0].certificate: found 1, accepted: the path of a PEM file, leaf certificate first, or a list of those",
+  ],
+  [
+    "a site in place of a list of them, and what stands beside it",
+    `user = "a b"
+auto_https = "off"
+fallback_sni = "a.example"
+[site]
+names = ["a.example"]`,
+    '1:8: user: found "a b", accepted: the name of a user, as in "sotto"',
+    "4:1: site: found a table, accepted: tables that begin with [[site]], with two brackets",
+  ],
 ];
 
 test.each(refused)("%s", async (_name, text, ...lines) => {
