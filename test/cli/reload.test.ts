@@ -1,5 +1,6 @@
 import { rmSync } from "node:fs";
 import { mkdir, writeFile } from "node:fs/promises";
+import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
@@ -194,6 +195,34 @@ describe("What a sotto answers that", () => {
       "reloaded: 1 site from the default, as there is no sotto.toml where it was started, " +
       `on ${address}\n`,
     ]);
+  });
+
+  test("is another process's, which the sotto has followed: a signal reaches the right one", async () => {
+    let signals = 0;
+    const hear = () => void signals++;
+    process.on("SIGHUP", hear);
+    onTestFinished(() => void process.off("SIGHUP", hear));
+    const answer = { pid: process.pid + 1, config: null, sites: 1, warnings: [] };
+    const data = await pretend(() => Response.json(answer));
+    const stdout = heard("stdout");
+    await reload({ config: undefined, data });
+    expect(stdout[0]).toContain(`told process ${process.pid} on ${address} to reload, by a signal`);
+    while (signals === 0) await delay(10);
+  });
+
+  test("breaks off is no answer, and no reason for a signal", async () => {
+    const data = await pretend(() => new Response());
+    const path = instanceSocket(data, address);
+    rmSync(path);
+    const server = createServer((socket) => {
+      socket.on("error", () => {});
+      socket.once("data", () => socket.destroy());
+    });
+    await new Promise<void>((resolve) => void server.listen(path, resolve));
+    onTestFinished(() => void server.close());
+    await expect(reload({ config: undefined, data })).rejects.toThrow(
+      `the sotto on ${address} went away before it said what came of it: `,
+    );
   });
 
   test("cannot be read is told of", async () => {
