@@ -1,5 +1,6 @@
 /** `edge.ts reload` @module */
 import { realpathSync } from "node:fs";
+import { readFile } from "node:fs/promises";
 import process from "node:process";
 
 import { postToInstance } from "../control/ask-instance.ts";
@@ -162,6 +163,11 @@ async function tellBySignal(instance: Instance, where: string): Promise<void> {
       `the sotto on ${where} runs in another container, and has no socket: have it reload from there`,
     );
   }
+  if (!await takesSignal(pid)) {
+    throw new CommandError(
+      `the sotto on ${where} cannot be told to reload: it is part of another program, process ${pid}`,
+    );
+  }
   try {
     process.kill(pid, "SIGHUP");
   } catch (cause) {
@@ -172,3 +178,12 @@ async function tellBySignal(instance: Instance, where: string): Promise<void> {
     `told process ${pid} on ${where} to reload, by a signal as it has no socket: its log says what came of it\n`,
   );
 }
+
+/** False: SIGHUP would end it, as every program that does not mind it. True where the system does not say. */
+async function takesSignal(pid: number): Promise<boolean> {
+  const status = await readFile(`/proc/${pid}/status`, "latin1").catch(() => "");
+  const caught = /^SigCgt:\s*([0-9a-f]+)$/m.exec(status)?.[1];
+  return caught === undefined || (BigInt(`0x${caught}`) & SIGHUP_BIT) !== 0n;
+}
+
+const SIGHUP_BIT = 1n;

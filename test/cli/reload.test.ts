@@ -1,5 +1,6 @@
+import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { mkdir, writeFile } from "node:fs/promises";
+import { mkdir, readFile, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -9,6 +10,7 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { reload } from "../../src/cli/reload.ts";
 import { instanceSocket, takeInstanceLock } from "../../src/control/instance-lock.ts";
+import { thisProcess } from "../../src/control/process-identity.ts";
 import { serve } from "../../src/mod.ts";
 import { serveUnix } from "../../src/runtime/unix-http.ts";
 import { testCertificate } from "../support/certificates.ts";
@@ -157,6 +159,29 @@ test("A program that only uses sotto has nothing to reload, and gets no signal t
       "it is part of another program, or older than this one\n",
   );
 });
+
+test.runIf(process.platform === "linux")(
+  "A program that a signal would end gets none, even where it has no socket",
+  async () => {
+    const address = "127.0.0.1:44397";
+    const program = spawn("sleep", ["60"], { stdio: "ignore" });
+    onTestFinished(() => void process.kill(program.pid!, "SIGKILL"));
+    const stat = () => readFile(`/proc/${program.pid}/stat`, "latin1");
+    const identity = {
+      ...await thisProcess(),
+      pid: program.pid,
+      began: (await stat()).split(" ")[21],
+    };
+    const file = instanceSocket(path("data"), address).replace(/sock$/, "json");
+    await mkdir(dirname(file), { recursive: true });
+    await writeFile(file, JSON.stringify({ ...identity, address }));
+    await expect(reload({ config: undefined, data: path("data") })).rejects.toThrow(
+      `the sotto on ${address} cannot be told to reload: ` +
+        `it is part of another program, process ${program.pid}`,
+    );
+    expect(await stat()).toMatch(/ S /);
+  },
+);
 
 describe("What a sotto answers that", () => {
   const address = "127.0.0.1:44398";
