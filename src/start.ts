@@ -93,7 +93,6 @@ export interface Running {
    * Resolves with what the operator should hear of what is served then, each a sentence; what is new of it is logged.
    *
    * @throws {StorageError | EchKeyError | X509Error | RangeError} whose message says what is wrong
-   * @throws {WorkerError} some worker has not taken it; others take their place
    */
   reload(next: Config): Promise<readonly string[]>;
   /** Takes no new connections, and resolves when the open ones have ended or run out of time. */

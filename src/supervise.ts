@@ -221,9 +221,9 @@ export async function supervise(options: StartOptions): Promise<Running> {
     },
     async reload(next) {
       const before = current;
-      let warnings: readonly string[];
+      const warnings: string[] = [];
       try {
-        warnings = await take(next);
+        warnings.push(...await take(next));
       } catch (error) {
         pushInBackground(); // something else may have become new meanwhile
         throw error;
@@ -237,8 +237,16 @@ export async function supervise(options: StartOptions): Promise<Running> {
           throw error;
         }
         log.event("error", "snapshot_failed", { err: error.message });
+        warnings.push(error.message);
       }
-      if (limitsOf(next) !== limitsOf(before)) await pool.replaceAll();
+      if (limitsOf(next) !== limitsOf(before)) {
+        // By now the configuration is served.
+        await pool.replaceAll().catch((error: unknown) => {
+          const what = `Old workers serve on, by the limits of before: ${messageOf(error)}`;
+          log.event("warn", "warning", { what });
+          warnings.push(what);
+        });
+      }
       return warnings;
     },
     stop,

@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { mkdir, readFile, writeFile } from "node:fs/promises";
+import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join } from "node:path";
 import process from "node:process";
@@ -79,6 +79,24 @@ describe.for(counts)("With %s workers", (workers) => {
     expect(serving.stderr().split('"event":"reloaded"').length - 1).toBeLessThanOrEqual(5);
   });
 });
+
+test.runIf(process.platform === "linux")(
+  "A configuration that is served is no refused one, even where no worker takes the place of an old one",
+  async () => {
+    await configure(respond("a.localhost", "one"));
+    const serving = await serveHere("--workers", "2");
+    const instances = path("data/instances");
+    const all = await readdir(instances, { recursive: true });
+    await rm(join(instances, all.find((name) => name.endsWith(".gate"))!)); // new ones find no way in
+    await configure(`[limits]\nmaxConnections = 99\n${respond("a.localhost", "two")}`);
+    const { code, stdout, stderr } = await askToReload();
+    expect(stdout).toContain("reloaded: 1 site from");
+    expect(stderr).toMatch(/^warning: Old workers serve on, by the limits of before: worker 1: /);
+    expect(code).toBe(0);
+    expect(await serving.get("a.localhost")).toBe("two");
+    expect(serving.stderr()).not.toContain("reload_failed");
+  },
+);
 
 test("reload says what is to be known of the new configuration, as the log does", async () => {
   await configure(respond("a.localhost", "one"));
