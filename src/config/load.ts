@@ -35,6 +35,7 @@ export async function loadConfig(file: string): Promise<Config> {
 
 const UNREADABLE: Record<string, string> = {
   ENOENT: "there is no such file",
+  ENOTDIR: "there is no such file: what should be its folder is a file",
   EACCES: "cannot be read: permission denied for the user that sotto runs as",
   EISDIR: "cannot be read: it is a folder",
 };

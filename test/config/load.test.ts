@@ -289,6 +289,10 @@ test("A file is loaded from where it lies, and a missing one is named", async ()
     const file = join(folder, "mine.toml");
     await expect(loadConfig(file)).rejects.toThrow("mine.toml: there is no such file");
     await expect(loadConfig(folder)).rejects.toThrow(`${folder}: cannot be read: it is a folder`);
+    await writeFile(file, "");
+    await expect(loadConfig(join(file, "x"))).rejects.toThrow(
+      "x: there is no such file: what should be its folder is a file",
+    );
     await writeFile(file, `[[site]]\nnames = ["a.example"]\ncertificate = "c"\nkey = "k"`);
     const config = await loadConfig(file);
     expect(config.sites[0]!.certificates[0]!.key).toBe(join(folder, "k"));

@@ -133,6 +133,7 @@ const MAX_FILE_BYTES = 1 << 20;
 
 const CAUSES: Record<string, string> = {
   ENOENT: "there is no such file",
+  ENOTDIR: "there is no such file: what should be its folder is a file",
   EACCES: "permission denied for the user that sotto runs as",
   EISDIR: "it is a folder",
 };

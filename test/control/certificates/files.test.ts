@@ -77,6 +77,10 @@ test("what is wrong is told with the file's name", async () => {
   await expect(load({ certificateFile, keyFile: folder })).rejects.toThrow(
     `Cannot read the key file ${folder}: it is a folder`,
   );
+  const inFile = join(certificateFile, "x");
+  await expect(load({ certificateFile, keyFile: inFile })).rejects.toThrow(
+    `Cannot read the key file ${inFile}: there is no such file: what should be its folder is a file`,
+  );
   await expect(load({ certificateFile, keyFile })).rejects.toThrow(
     `The key in ${keyFile} does not belong to the certificate in ${certificateFile}`,
   );
