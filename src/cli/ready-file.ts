@@ -32,7 +32,8 @@ export interface Ready {
  */
 export async function clearReadyFile(path: string): Promise<void> {
   try {
-    await access(dirname(path), constants.W_OK);
+    // Where it is written to first; the dot fails where that is no folder.
+    await access(`${dirname(`${path}.tmp`)}/.`, constants.W_OK);
     await rm(path, { force: true });
   } catch (cause) {
     throw cannotWrite(path, cause);

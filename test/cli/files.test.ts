@@ -42,10 +42,14 @@ test("A ready file that cannot be put in place leaves nothing behind", async () 
   const inNone = join(folder, "no/such");
   const there = join(folder, "there");
   await mkdir(there);
+  const inFile = join(folder, "file/ready.json");
+  await writeFile(join(folder, "file"), "");
   for (
     const [path, why] of [
       [there, "it is a folder"],
       [inNone, "there is no such folder"],
+      [`${inNone}/`, "there is no such folder"],
+      [inFile, "what should be its folder is a file"],
     ] as const
   ) {
     const error = new CommandError(
@@ -54,7 +58,7 @@ test("A ready file that cannot be put in place leaves nothing behind", async () 
     await expect(writeReadyFile(path, ready)).rejects.toThrow(error);
     await expect(clearReadyFile(path)).rejects.toThrow(error);
   }
-  expect(await readdir(folder)).toEqual(["there"]);
+  expect((await readdir(folder)).sort()).toEqual(["file", "there"]);
 });
 
 test("A ready file of an earlier run goes before another one starts", async () => {
