@@ -31,14 +31,21 @@ test("design 11: no key is in what the program says, logs, writes for others or 
   const { ready, file, https } = program;
   const answers = await visit(https, ready.root, ready.health!);
   // A reload that fails has much to say.
-  await writeFile(join(cli.folder, "own.key"), "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQ==\n");
+  await writeFile(join(cli.folder, "own.key"), ownKeys[0]!.replace(/\n(?=-----END)/, "&$&"));
   process.kill(ready.pid, "SIGHUP");
-  await program.get("localhost");
+  const refused = await curl(
+    "--unix-socket",
+    ready.health!,
+    "-X",
+    "POST",
+    "http://localhost/reload",
+  );
+  expect(refused).toContain("is not base64");
   const written = await readFile(file, "utf8");
   process.kill(ready.pid, "SIGTERM");
   const { stdout, stderr } = await program.ended;
   expect(stderr).toContain("stopping");
-  await expectNoSecret({ stdout, stderr, written, answers });
+  await expectNoSecret({ stdout, stderr, written, answers, refused });
 });
 
 test("The search finds a key wherever it stands", async () => {
@@ -111,6 +118,7 @@ async function visit(port: string, root: string, health: string): Promise<string
     await curl("-k", ...resolve("other.example"), `${at("other.example")}/`).catch(String),
     await curl(`http://127.0.0.1:${port}/`).catch(String),
     await curl("--unix-socket", health, "http://localhost/healthz", "http://localhost/readyz"),
+    await curl("--unix-socket", health, "-X", "POST", "http://localhost/reload"),
     await says(port, Buffer.from("160301000501000001ff", "hex")),
     await says(port, Buffer.alloc(64, 0x80)),
     await refuses(port),
