@@ -293,7 +293,8 @@ export class Member implements Guest {
   }
 }
 
-const LOST_AFTER_MS = 500;
+/** Of a busy machine one hears late. Meanwhile it serves, whatever it is. */
+const LOST_AFTER_MS = 2_000;
 /** That one worker may have open: twice what it allows itself, since answers and questions meet on the way. */
 const MAX_QUESTIONS = 2 * MAX_OPEN_QUESTIONS;
 /** A timer with more fires at once. */
