@@ -55,6 +55,35 @@ export async function measureHandshakes(
   note: (line: string) => void,
 ): Promise<HandshakeResult[]> {
   const rows = chooseRows(options, clients);
+  const starts: Cell[][] = [];
+  for (let start = 1; start <= options.starts; start++) {
+    starts.push(
+      await measureOneStart(
+        rows,
+        runtime,
+        { ...options, rounds: Math.ceil(options.rounds / options.starts) },
+        peers,
+        setup,
+        clients,
+        (line) => say(options.starts === 1 ? line : `start ${start} of ${options.starts}: ${line}`),
+        (line) => start === 1 && note(line),
+      ),
+    );
+  }
+  return results(runtime, rows, joined(starts));
+}
+
+/** Of the same servers: processes of one program differ by some hundredths for as long as they live. */
+async function measureOneStart(
+  rows: readonly Row[],
+  runtime: RuntimeName,
+  options: BenchOptions,
+  peers: readonly PeerName[],
+  setup: Setup,
+  clients: Clients,
+  say: (line: string) => void,
+  note: (line: string) => void,
+): Promise<Cell[]> {
   const servers: Server[] = [];
   try {
     for (const subject of subjects(runtime, options, peers)) {
@@ -71,10 +100,24 @@ export async function measureHandshakes(
     await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options);
     });
-    return results(runtime, rows, cells);
+    return cells;
   } finally {
     for (const server of servers) await server.stop();
   }
+}
+
+/** One cell for each that every start has, with the rounds of all of them. */
+function joined([first = [], ...later]: readonly Cell[][]): Cell[] {
+  return first.flatMap((cell) => {
+    const same = later.map((cells) =>
+      cells.find(({ row, server: { subject } }) =>
+        row === cell.row && subject.id === cell.server.subject.id
+      )
+    );
+    if (same.includes(undefined)) return [];
+    cell.micros.push(...same.flatMap((other) => other!.micros));
+    return [cell];
+  });
 }
 
 function subjects(

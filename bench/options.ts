@@ -37,6 +37,8 @@ export interface BenchOptions {
   /** Undefined: all that are installed, beside Bun. */
   readonly peers: readonly PeerName[] | undefined;
   readonly rounds: number;
+  /** How often the servers are started anew, each time for its part of the rounds (handshake). */
+  readonly starts: number;
   /** No further round begins after so long; undefined: all are made. */
   readonly roundSeconds: number | undefined;
   /** Per round and cell (handshake), or open at once (idle). */
@@ -109,6 +111,7 @@ of results that are there:
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
   --peers NAMES        go, caddy, nginx, haproxy, by comma, or none (default: those that are installed, beside Bun)
   --rounds N           rounds (default: handshake 12, throughput 5, record 12, idle 3, forward 30, trie 7, others 9)
+  --starts N           of the servers, each for its part of the rounds (handshake 3)
   --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
   --warm-up N          connections per server beforehand (handshake 32000, throughput 5000, idle 1500)
   --concurrency N      connections at a time (default 1)
@@ -129,6 +132,7 @@ of results that are there:
 
 interface Numbers {
   readonly rounds: number;
+  readonly starts: number;
   readonly connections: number;
   readonly warmUp: number;
   readonly seconds: number;
@@ -139,6 +143,7 @@ interface Numbers {
 
 const COMMON: Numbers = {
   rounds: 9,
+  starts: 1,
   connections: 300,
   warmUp: 32_000,
   seconds: 5,
@@ -148,7 +153,7 @@ const COMMON: Numbers = {
 };
 
 const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
-  handshake: { rounds: 12 },
+  handshake: { rounds: 12, starts: 3 },
   throughput: { rounds: 5, warmUp: 5000 },
   record: { rounds: 12 },
   idle: { rounds: 3, connections: 5000, warmUp: 1500 },
@@ -164,7 +169,7 @@ const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
 
 /** For a first look. */
 const BRIEF: Record<BenchName, Partial<Numbers>> = {
-  handshake: { rounds: 6, connections: 60, warmUp: 2000 },
+  handshake: { rounds: 6, starts: 1, connections: 60, warmUp: 2000 },
   throughput: { rounds: 2, seconds: 2, warmUp: 1000 },
   record: { rounds: 6, megabytes: 64 },
   idle: { rounds: 1, connections: 1000, warmUp: 500 },
@@ -198,6 +203,7 @@ export function parseOptions(args: readonly string[]): CommandLine {
   const runtimes = list(values.runtime).map((name) => oneOf("runtime", RUNTIMES, name));
   const given = {
     rounds: count("rounds", values.rounds),
+    starts: count("starts", values.starts),
     connections: count("connections", values.connections),
     warmUp: count("warm-up", values["warm-up"]),
     seconds: count("seconds", values.seconds),
@@ -251,6 +257,7 @@ function parse(args: readonly string[]) {
         runtime: { type: "string" },
         peers: { type: "string" },
         rounds: { type: "string" },
+        starts: { type: "string" },
         connections: { type: "string" },
         "warm-up": { type: "string" },
         concurrency: { type: "string" },

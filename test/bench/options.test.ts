@@ -17,6 +17,7 @@ test("A bench by itself has the defaults", () => {
     runtimes: [],
     peers: undefined,
     rounds: 12,
+    starts: 3,
     roundSeconds: undefined,
     connections: 300,
     warmUp: 32_000,
@@ -35,7 +36,7 @@ test("A bench by itself has the defaults", () => {
 
 test("Every option is read", () => {
   const args =
-    "handshake --runtime bun,deno --peers go,nginx --rounds 30 --connections 100 --warm-up 2000 --concurrency 4 " +
+    "handshake --runtime bun,deno --peers go,nginx --rounds 30 --starts 5 --connections 100 --warm-up 2000 --concurrency 4 " +
     "--seconds 7 --megabytes 64 --handshakes 200000 --minutes 20 --rows full,ECH --client own " +
     "--program ../other/edge.ts --against ../older/edge.ts --json a.json --compare b.json --conditions";
   const line = parseOptions(args.split(" "));
@@ -44,6 +45,7 @@ test("Every option is read", () => {
     runtimes: ["bun", "deno"],
     peers: ["go", "nginx"],
     rounds: 30,
+    starts: 5,
     roundSeconds: undefined,
     connections: 100,
     warmUp: 2000,
