@@ -66,6 +66,8 @@ export class Member implements Guest {
   #stopAwaiting: () => void;
   #timer: ReturnType<typeof setTimeout>;
   #endTimer: ReturnType<typeof setTimeout> | undefined;
+  /** Its channel has ended, and not yet the process. */
+  #lostTimer: ReturnType<typeof setTimeout> | undefined;
   /** That wait for their answers. */
   #questions = 0;
   /** Since it said something. */
@@ -94,9 +96,11 @@ export class Member implements Guest {
       if (this.end !== undefined) return;
       this.end = how;
       clearTimeout(this.#endTimer);
+      clearTimeout(this.#lostTimer);
       this.#fail(how);
       resolve();
       this.#leave();
+      this.#takesNothing(how);
     };
     child.once("error", (error) => ended(error.message));
     child.once("exit", (code, signal) => ended(signal === null ? `exit code ${code}` : signal));
@@ -121,11 +125,11 @@ export class Member implements Guest {
       () => ack.reject(new WorkerError(`it did not take it within ${adoptTimeoutMs} ms`)),
       adoptTimeoutMs,
     );
-    if (this.#channel === undefined || !this.#channel.isOpen) {
-      ack.reject(new WorkerError("it cannot be reached"));
-    }
     this.#acks.set(id, ack);
     this.#channel?.send({ kind: "state", id, state });
+    if (this.#channel?.isOpen !== true && this.#lostTimer === undefined) {
+      this.#takesNothing(this.end ?? "it cannot be reached");
+    }
     try {
       await ack.promise;
     } finally {
@@ -246,18 +250,21 @@ export class Member implements Guest {
 
   /** Without a channel it is out of reach: another one takes its place, and this one ends. */
   left(why: string | undefined): void {
-    for (const ack of this.#acks.values()) {
-      ack.reject(new WorkerError(why ?? "it has left"));
-    }
-    if (this.end !== undefined || this.#hasLeft) return;
     const what = `its channel ended${why === undefined ? "" : `: ${why}`}`;
+    if (this.end !== undefined || this.#hasLeft) return this.#takesNothing(what);
     if (!this.#isServing) return this.#fail(what);
     // Of a process that has died the channel ends first, and how it died is to come.
-    setTimeout(() => {
-      if (this.end !== undefined || this.#hasLeft) return;
+    this.#lostTimer = setTimeout(() => {
+      this.#lostTimer = undefined;
+      this.#takesNothing(what);
+      if (this.#hasLeft) return;
       this.#log("worker_lost", what);
       this.tell();
     }, LOST_AFTER_MS);
+  }
+
+  #takesNothing(why: string): void {
+    for (const ack of this.#acks.values()) ack.reject(new WorkerError(why));
   }
 
   /** Never rejects: `answers` does not. */

@@ -218,6 +218,19 @@ test("One that does not answer to a new state does not hold it up for ever", asy
   await expect(pool.adopt(state("second"))).rejects.toThrow("did not take it within 200 ms");
 });
 
+test("One that is killed while it is to take a new state has died: it has not left", async () => {
+  manners = ["ignores"];
+  await open().start(1);
+  pool.keep();
+  const [victim] = pool.serving;
+  const adopted = pool.adopt(state("second"));
+  process.kill(victim!, "SIGKILL");
+  await expect(adopted).rejects.toThrow(`worker 1 (process ${victim}): SIGKILL`);
+  await until(() => seen("worker_started").length === 1);
+  expect(seen("worker_died")).toMatchObject([{ pid: victim, err: "SIGKILL" }]);
+  expect(seen("worker_leaves")).toEqual([]);
+});
+
 test("design 2: questions are answered to whom they came from", async () => {
   manners = ["asks"];
   await open().start(1);
