@@ -16,7 +16,7 @@ export function leafKey(der: Uint8Array): Uint8Array {
 
 /**
  * @param expected.roots PEM; a root may be the leaf itself
- * @param expected.name a DNS name or an IP address; undefined: any
+ * @param expected.name a DNS name or an IP address; undefined: whichever it has
  * @throws {ClientError} "no trusted root", "certificate not valid now", "certificate for another name", "unreadable certificate"
  */
 export function verifyChain(

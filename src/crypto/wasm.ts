@@ -1,7 +1,7 @@
 /**
  * The primitives of the WebAssembly in `wasm/`, and the steps of a handshake that it takes in one call.
  *
- * It lacks AES (twice as slow as any native one), RSA and what only the system has. Private keys are in its memory during
+ * It lacks AES (twice as slow as the native ones), RSA and what only the system has. Private keys are in its memory during
  * a call alone. How its files are divided follows the crate's.
  *
  * @module

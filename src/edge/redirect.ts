@@ -15,7 +15,7 @@ export interface RedirectParts {
   readonly httpsPort: () => number;
   /**
    * What a CA is to be answered, by token and the host that was asked for (acme §7a). Without an answer, or without
-   * this: it is a path as any other.
+   * this: it is a path like others.
    */
   readonly challenge?: (token: string, host: string) => Promise<string | undefined>;
 }

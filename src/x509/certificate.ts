@@ -192,7 +192,7 @@ function decodeExtensions(wrapper: DerReader | undefined): Extensions {
           .enterOptional(implicitTag(0), "keyIdentifier")?.rest();
         continue; // may be followed by issuer and serial, which nobody needs
       case "2.5.29.32":
-        continue; // certificatePolicies: any policy will do
+        continue; // certificatePolicies: each policy will do
       case "2.5.29.30": // nameConstraints
       case "2.5.29.36": // policyConstraints
         unprocessed.push(id);

@@ -1,5 +1,5 @@
 /**
- * PEM (RFC 7468): any number of blocks in one text, with other text around them.
+ * PEM (RFC 7468): blocks, as many as there are, in one text, with other text around them.
  * @module
  */
 import { Buffer } from "node:buffer";
