@@ -55,49 +55,49 @@ export async function measureHandshakes(
   note: (line: string) => void,
 ): Promise<HandshakeResult[]> {
   const rows = chooseRows(options, clients);
-  const starts: Cell[][] = [];
-  for (let start = 1; start <= options.starts; start++) {
-    starts.push(
-      await measureOneStart(
-        rows,
-        runtime,
-        { ...options, rounds: Math.ceil(options.rounds / options.starts) },
-        peers,
-        setup,
-        clients,
-        (line) => say(options.starts === 1 ? line : `start ${start} of ${options.starts}: ${line}`),
+  const { starts } = options;
+  const rounds = Math.ceil(options.rounds / starts);
+  const measured: Cell[][] = [];
+  for (let start = 1; start <= starts; start++) {
+    const which = starts === 1 ? runtime : `${runtime}, start ${start} of ${starts}`;
+    measured.push(
+      await measureStart(
+        subjects(runtime, options, peers),
+        { rows, options: { ...options, rounds }, setup, clients },
+        (line) => say(`${which}: ${line}`),
         (line) => start === 1 && note(line),
       ),
     );
   }
-  return results(runtime, rows, joined(starts));
+  return results(runtime, rows, joined(measured));
 }
 
-/** Of the same servers: processes of one program differ by some hundredths for as long as they live. */
-async function measureOneStart(
-  rows: readonly Row[],
-  runtime: RuntimeName,
-  options: BenchOptions,
-  peers: readonly PeerName[],
-  setup: Setup,
-  clients: Clients,
+interface StartParts {
+  readonly rows: readonly Row[];
+  readonly options: BenchOptions;
+  readonly setup: Setup;
+  readonly clients: Clients;
+}
+
+/** One of several: processes of one program differ by some hundredths for as long as they live. */
+async function measureStart(
+  subjects: readonly Subject[],
+  { rows, options, setup, clients }: StartParts,
   say: (line: string) => void,
   note: (line: string) => void,
 ): Promise<Cell[]> {
   const servers: Server[] = [];
   try {
-    for (const subject of subjects(runtime, options, peers)) {
-      servers.push(await startServer(subject, setup));
-    }
+    for (const subject of subjects) servers.push(await startServer(subject, setup));
     const cells = await agreeing(
       servers.flatMap((server) =>
         rows.filter((row) => takesPart(server, row)).map((row) => new Cell(server, row, clients))
       ),
       note,
     );
-    say(`${runtime}: all agree; warming up`);
+    say("all agree; warming up");
     await warmUp(servers, cells, options);
-    await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
+    await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure(options);
     });
     return cells;
