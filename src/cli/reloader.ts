@@ -66,7 +66,7 @@ export class Reloader {
       for (const what of more) log.event("warn", "warning", { what });
       const { file, sites } = next;
       log.event("info", "reloaded", { config: file, sites: sites.length });
-      return { config: file ?? null, sites: sites.length, warnings: [...known, ...more] };
+      return { config: file ?? null, sites: sites.length, warnings: firstOf([...known, ...more]) };
     } catch (error) {
       const err = error instanceof Error ? error.message : String(error);
       log.event("error", "reload_failed", { err, what: "the old configuration goes on serving" });
@@ -98,4 +98,13 @@ export class Reloader {
       `A new configuration changes ${subject}: that takes a restart, as they are they stay until then`
     );
   }
+}
+
+/** As many as somebody may read: each site may have some, and whoever asked takes no answer of any length. */
+const MAX_WARNINGS = 100;
+
+function firstOf(warnings: readonly string[]): string[] {
+  const more = warnings.length - MAX_WARNINGS;
+  const first = warnings.slice(0, MAX_WARNINGS);
+  return more > 0 ? [...first, `and ${more} more, which its log has`] : first;
 }

@@ -75,3 +75,11 @@ test("Nothing is taken any more by one that is about to end", async () => {
   expect(await reloader.reload()).toEqual({ err: "it is about to end" });
   expect(loads()).toBe(0);
 });
+
+test("Of very many warnings the answer has the first hundred, and how many more there are", async () => {
+  const all = Array.from({ length: 10_000 }, (_, i) => `warning ${i}`);
+  const { reloader } = prepare(() => Promise.resolve(all));
+  expect(await reloader.reload()).toMatchObject({
+    warnings: [...all.slice(0, 100), "and 9900 more, which its log has"],
+  });
+});
