@@ -106,7 +106,7 @@ function whyNotBase64(body: string, first: number): string {
   const last = lines.findLastIndex((line) => line.trim() !== "");
   if (last === -1) return "is empty";
   const wrong = lines.findIndex((line, i) =>
-    !(i === last ? /^[A-Za-z0-9+/\s]+={0,2}\s*$/ : /^[A-Za-z0-9+/\s]*$/).test(line)
+    !(i === last ? /^[A-Za-z0-9+/\s]+={0,2}$/ : /^[A-Za-z0-9+/\s]*$/).test(line.trimEnd())
   );
   return wrong === -1
     ? "is damaged: it has too few or too many characters"
@@ -114,7 +114,9 @@ function whyNotBase64(body: string, first: number): string {
 }
 
 function damaged(text: string, start: number, label: string, how: string): X509Error {
-  return new X509Error(`the PEM block ${label} in line ${lineOf(text, start)} ${how}. ${ADVICE}`);
+  return new X509Error(
+    `the PEM block ${label} in line ${lineOf(text, start)} ${how}. ${ADVICE}`,
+  );
 }
 
 /** From 1. */

@@ -87,3 +87,10 @@ describe("PEM (RFC 7468)", () => {
     expect(decodePem(text)).toHaveLength(20_000);
   });
 });
+
+test("A last line of very many blanks is looked at once", () => {
+  const text = `-----BEGIN A-----\nAQ${" ".repeat(500_000)}!\n-----END A-----\n`;
+  const before = performance.now();
+  expect(() => decodePem(text)).toThrow("line 2 is not base64");
+  expect(performance.now() - before).toBeLessThan(5_000); // a quadratic look takes minutes
+});
