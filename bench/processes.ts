@@ -55,12 +55,12 @@ export function start(core: number | string, command: readonly string[], cwd: st
 
 const children = new Set<ChildProcess>();
 
-/** Whoever stops the bench stops what it has started. */
+/** Whoever stops the bench, or whatever it dies of, stops what it has started. */
+process.once("exit", () => {
+  for (const child of children) child.kill("SIGKILL");
+});
 for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
-  process.once(signal, () => {
-    for (const child of children) child.kill("SIGKILL");
-    process.exit(130);
-  });
+  process.once(signal, () => process.exit(130));
 }
 
 /** Runs a program to its end. @throws {Error} with what it said, unless it ends well */
@@ -130,8 +130,8 @@ export async function stop({ child }: Program): Promise<void> {
 }
 
 /**
- * CPU time of a process in ns, over all of its threads. The scheduler counts in ns; where the kernel does not tell
- * (no CONFIG_SCHED_INFO), in ticks of 10 ms.
+ * CPU time of a process in ns, over all of its threads and those of the processes that it has started. The scheduler counts
+ * in ns; where the kernel does not tell (no CONFIG_SCHED_INFO), in ticks of 10 ms, and of the process alone.
  */
 export class CpuClock {
   readonly #pid: number;
@@ -143,18 +143,28 @@ export class CpuClock {
   }
 
   read(): number {
-    const tasks = `/proc/${this.#pid}/task`;
-    for (const thread of readdirSync(tasks)) {
+    const pids = [String(this.#pid)];
+    for (const pid of pids) pids.push(...this.#readThreads(pid));
+    let total = 0;
+    for (const used of this.#threads.values()) total += used;
+    return total > 0 ? total : ticksOf(this.#pid);
+  }
+
+  /** The processes that its threads have started. */
+  #readThreads(pid: string): string[] {
+    const tasks = `/proc/${pid}/task`;
+    const started: string[] = [];
+    for (const thread of threadsOf(pid, this.#pid)) {
       try {
         const [used] = readFileSync(`${tasks}/${thread}/schedstat`, "latin1").split(" ");
         this.#threads.set(thread, Number(used));
+        const text = readFileSync(`${tasks}/${thread}/children`, "latin1").trim();
+        if (text !== "") started.push(...text.split(" "));
       } catch {
         // It has ended meanwhile, or the kernel does not tell.
       }
     }
-    let total = 0;
-    for (const used of this.#threads.values()) total += used;
-    return total > 0 ? total : ticksOf(this.#pid);
+    return started;
   }
 
   /** Reads once the process has come to rest: what it does behind the last connection belongs to the connections. */
@@ -172,6 +182,16 @@ export class CpuClock {
 
 /** A process at rest wakes up for a timer now and then. */
 const AT_REST_NS = 100_000;
+
+/** @throws {Error} the server itself is gone; a process that it has started may be */
+function threadsOf(pid: string, server: number): string[] {
+  try {
+    return readdirSync(`/proc/${pid}/task`);
+  } catch (error) {
+    if (pid === String(server)) throw error;
+    return [];
+  }
+}
 
 function ticksOf(pid: number): number {
   const stat = readFileSync(`/proc/${pid}/stat`, "latin1");
