@@ -152,6 +152,42 @@ describe("a client certificate's name", () => {
     expect(commonName(chain[0]!)).toBe(name);
   });
 
+  const inUtf8 = (bytes: Buffer) =>
+    `CN=#${Buffer.from([0x0c, bytes.length, ...bytes]).toString("hex")}`;
+
+  it.each([
+    ["nothing", ""],
+    ["a NUL", "admin\0.example"],
+    ["a line's end", "one\r\ntwo"],
+    ["a control character", "one\x7f"],
+    ["more than 64 characters", "é".repeat(65)],
+  ])("is none where it holds %s", async (_what, name) => {
+    const subject = inUtf8(Buffer.from(name).subarray(0, 127));
+    const { chain } = await testCertificate({ subject, usage: "client" });
+    expect(commonName(chain[0]!)).toBeUndefined();
+  });
+
+  it("is none where it is not UTF-8, and keeps what decoders like to drop", async () => {
+    const of = async (name: string, change?: (der: Uint8Array) => void) => {
+      const subject = inUtf8(Buffer.from(name));
+      const der = (await testCertificate({ subject, usage: "client" })).chain[0]!.slice();
+      change?.(der);
+      return commonName(der);
+    };
+    expect(await of("alice~~", (der) => void (der[Buffer.from(der).indexOf("~~")] = 0xff)))
+      .toBeUndefined();
+    expect(await of("\ufeffadmin")).toBe("\ufeffadmin");
+    expect(await of("é".repeat(63))).toBe("é".repeat(63));
+  });
+
+  it("is none where it has more than 64 characters, whatever the certificate's size", async () => {
+    for (const [length, found] of [[64, "x".repeat(64)], [65, undefined], [80_000, undefined]]) {
+      const subject = `CN=${"x".repeat(Number(length))}`;
+      const { chain } = await testCertificate({ subject, usage: "client" });
+      expect(commonName(chain[0]!)).toBe(found);
+    }
+  });
+
   it("is none in bytes that are no certificate", () => {
     expect(commonName(new Uint8Array([1, 2, 3]))).toBeUndefined();
     expect(commonName(new Uint8Array(0))).toBeUndefined();
