@@ -1,5 +1,6 @@
-import { expect, test } from "vitest";
+import { describe, expect, onTestFinished, test } from "vitest";
 
+import type { ForwardHandler } from "../src/edge/handlers/forward.ts";
 import { SILENT } from "../src/edge/log.ts";
 import { SiteHandlers } from "../src/handlers.ts";
 import { thisRuntime } from "../src/runtime/detect.ts";
@@ -47,4 +48,38 @@ test("Only what is passed on goes on as it came", async () => {
   expect(passedOn.map(({ kind }) => kind)).toEqual(["passthrough"]);
   expect(handlers.passOn!("other.example", snapshot)).toBeUndefined();
   await handlers.stop();
+});
+
+describe("A spec that comes back after a configuration without it", () => {
+  const address = { hostname: "127.0.0.1", port: 1 };
+  const spec: HandlerSpec = {
+    kind: "forward",
+    upstreams: [address],
+    proxyProtocol: 0,
+    checkEveryMs: 60_000,
+  };
+  const [withIt, withoutIt] = [{ sites: [siteWith("a", spec)] }, { sites: [] }];
+
+  test("has a handler of upstreams that are known, and checked", async () => {
+    const handlers = new SiteHandlers({ ...parts, log: SILENT });
+    onTestFinished(() => handlers.stop());
+    await handlers.prepare(withIt);
+    handlers.keep(withIt);
+    const before = handlers.of(withIt.sites[0]!) as ForwardHandler;
+    handlers.keep(withoutIt);
+    handlers.keep(withIt);
+    const after = handlers.of(withIt.sites[0]!) as ForwardHandler;
+    expect(after.choose([])).toBe(after.upstreams.of(address));
+    expect(before.choose([])).toBe(after.upstreams.of(address));
+  });
+
+  test("… also where a connection asked for its handler meanwhile", async () => {
+    const handlers = new SiteHandlers({ ...parts, log: SILENT });
+    onTestFinished(() => handlers.stop());
+    handlers.keep(withoutIt);
+    const late = handlers.of(withIt.sites[0]!) as ForwardHandler;
+    handlers.keep(withoutIt);
+    handlers.keep(withIt);
+    expect(late.choose([])).toBe(late.upstreams.of(address));
+  });
 });

@@ -2,6 +2,7 @@ import { describe, expect, it, onTestFinished } from "vitest";
 import { ForwardHandler } from "../../src/edge/handlers/forward.ts";
 import { chooseUpstream, Upstream, upstreamName } from "../../src/edge/upstreams/upstream.ts";
 import { DEFAULT_UPSTREAM_LIMITS } from "../../src/edge/upstreams/limits.ts";
+import type { Socket } from "../../src/runtime/runtime.ts";
 import { thisRuntime } from "../../src/runtime/detect.ts";
 import { timedOut } from "../../src/runtime/timed-out.ts";
 import { turn, until } from "./edge-kit.ts";
@@ -117,6 +118,31 @@ describe("checks", () => {
     expect(upstreams.of(address)).not.toBe(known);
   });
 
+  it("say nothing any more of one that is not to be checked since they began", async () => {
+    const asked: PromiseWithResolvers<Socket>[] = [];
+    const { upstreams, clock, log } = await testUpstreams({
+      runtime: {
+        connect() {
+          const answer = Promise.withResolvers<Socket>();
+          asked.push(answer);
+          return answer.promise;
+        },
+      },
+    });
+    const address = { path: "a" };
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 1000 }]);
+    clock.advance(1000);
+    upstreams.keep([]);
+    asked[0]!.reject(new Error("nobody"));
+    upstreams.keep([{ upstreams: [address], checkEveryMs: 1000 }]);
+    clock.advance(1000);
+    upstreams.stop();
+    asked[1]!.reject(new Error("nobody"));
+    await turn();
+    expect(asked).toHaveLength(2);
+    expect(log).toEqual([]);
+  });
+
   it("that take too long have failed, and do not pile up", async () => {
     let connects = 0;
     const { upstreams, clock, log } = await testUpstreams({
@@ -131,6 +157,36 @@ describe("checks", () => {
     await until(() => upstreams.of(address).failures === 1);
     await turn();
     expect(log).toMatchObject([{ event: "upstream failed", err: "ETIMEDOUT" }]);
+  });
+});
+
+describe("a configuration without an upstream", () => {
+  const address = { path: "a" };
+
+  it("leaves it what it has while it has connections, and forgets it after", async () => {
+    const { upstreams } = await testUpstreams();
+    upstreams.keep([{ upstreams: [address] }]);
+    const known = upstreams.of(address);
+    known.connections = 1;
+    upstreams.keep([]);
+    expect(upstreams.of(address)).toBe(known);
+    known.connections = 0;
+    upstreams.keep([]);
+    expect(upstreams.of(address)).not.toBe(known);
+  });
+
+  it("does not part a handler from it, should it come back", async () => {
+    const { upstreams } = await testUpstreams();
+    const handler = new ForwardHandler({
+      kind: "forward",
+      upstreams: [address],
+      proxyProtocol: 0,
+    }, upstreams);
+    const before = handler.choose([]);
+    upstreams.keep([]);
+    upstreams.keep([{ upstreams: [address] }]);
+    expect(handler.choose([])).toBe(upstreams.of(address));
+    expect(handler.choose([])).not.toBe(before);
   });
 });
 

@@ -15,7 +15,10 @@ export class ForwardHandler implements Handler {
   readonly kind = "forward";
   readonly alpn = ["http/1.1"];
   readonly upstreams: Upstreams;
-  readonly #among: readonly Upstream[];
+  readonly #addresses: ForwardSpec["upstreams"];
+  #among: readonly Upstream[] = [];
+  /** Of `Upstreams` when `#among` was asked for. */
+  #generation = -1;
   readonly #proxyProtocol: 0 | 1 | 2;
   #turn: number;
 
@@ -23,7 +26,7 @@ export class ForwardHandler implements Handler {
   constructor(spec: ForwardSpec | PassthroughSpec, upstreams: Upstreams) {
     if (spec.upstreams.length === 0) throw new RangeError("Cannot forward: no upstream is given");
     this.upstreams = upstreams;
-    this.#among = spec.upstreams.map((address) => upstreams.of(address));
+    this.#addresses = spec.upstreams;
     this.#proxyProtocol = spec.proxyProtocol;
     this.#turn = upstreams.nextTurn();
   }
@@ -45,8 +48,13 @@ export class ForwardHandler implements Handler {
 
   /** The next one to try; undefined: enough were tried. */
   choose(tried: readonly Upstream[]): Upstream | undefined {
-    const { clock, limits } = this.upstreams;
+    const { clock, limits, generation } = this.upstreams;
     if (tried.length >= limits.maxConnectAttempts) return undefined;
+    // A handler may outlive what it knew: its spec goes with one configuration and comes back with another.
+    if (this.#generation !== generation) {
+      this.#generation = generation;
+      this.#among = this.#addresses.map((address) => this.upstreams.of(address));
+    }
     this.#turn = (this.#turn + 1) % this.#among.length;
     return chooseUpstream(this.#among, tried, clock.monotonicMs(), this.#turn);
   }

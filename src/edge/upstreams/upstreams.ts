@@ -30,6 +30,8 @@ export class Upstreams {
   readonly #byName = new Map<string, Upstream>();
   readonly #checks = new Map<string, { readonly everyMs: number; readonly stop: () => void }>();
   #turn = 0;
+  /** Whoever has asked `of` asks again when this has changed: some are forgotten since. */
+  generation = 0;
 
   constructor({ runtime, clock, log, limits }: UpstreamsParts) {
     this.#runtime = runtime;
@@ -50,7 +52,10 @@ export class Upstreams {
     return this.#turn++;
   }
 
-  /** These are all there are from now on: others are forgotten, and those that wish it are checked. */
+  /**
+   * These are all there are from now on, and those that wish it are checked. Others are forgotten, at the first call when
+   * they have no connection any more: should they come back before, they have what they had.
+   */
   keep(wishes: readonly UpstreamWish[]): void {
     const everyMs = new Map<string, number>();
     for (const { upstreams, checkEveryMs = Infinity } of wishes) {
@@ -64,7 +69,7 @@ export class Upstreams {
     }
     for (const [name, upstream] of this.#byName) {
       const ms = everyMs.get(name);
-      if (ms === undefined) this.#byName.delete(name);
+      if (ms === undefined) this.#forget(name, upstream);
       else if (ms !== Infinity && !this.#checks.has(name)) this.#startCheck(upstream, ms);
     }
   }
@@ -96,6 +101,12 @@ export class Upstreams {
     if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
   }
 
+  #forget(name: string, upstream: Upstream): void {
+    if (upstream.connections > 0) return;
+    this.#byName.delete(name);
+    this.generation++;
+  }
+
   #startCheck(upstream: Upstream, everyMs: number): void {
     const stop = this.clock.every(everyMs, () => void this.#check(upstream));
     this.#checks.set(upstream.name, { everyMs, stop });
@@ -110,12 +121,14 @@ export class Upstreams {
   async #check(upstream: Upstream): Promise<void> {
     if (upstream.checking) return;
     upstream.checking = true;
+    const check = this.#checks.get(upstream.name);
+    const isWanted = () => this.#checks.get(upstream.name) === check;
     try {
       const socket = await this.connect(upstream, NO_EVENTS, this.limits.checkTimeoutMs);
       socket.close();
-      this.worked(upstream);
+      if (isWanted()) this.worked(upstream);
     } catch (error) {
-      this.failed(upstream, error);
+      if (isWanted()) this.failed(upstream, error);
     } finally {
       upstream.checking = false;
     }
