@@ -140,11 +140,25 @@ func (c *client) makeStale() error {
 
 // Connects and shakes hands.
 func (c *client) dial(name string) (*tls.Conn, error) {
+	raw, err := c.connect()
+	if err != nil {
+		return nil, err
+	}
+	return c.shake(raw, name)
+}
+
+// With its deadline set.
+func (c *client) connect() (net.Conn, error) {
 	raw, err := net.DialTimeout("tcp", c.addr, c.wait)
 	if err != nil {
 		return nil, err
 	}
 	raw.SetDeadline(time.Now().Add(c.wait))
+	return raw, nil
+}
+
+// Closes what it cannot use.
+func (c *client) shake(raw net.Conn, name string) (*tls.Conn, error) {
 	conn := tls.Client(raw, c.config(name))
 	if err := conn.Handshake(); err != nil {
 		raw.Close()

@@ -20,6 +20,7 @@ type loadResult struct {
 	WithRetry   int            `json:"withRetry"`
 	Failed      int            `json:"failed"`
 	Errors      map[string]int `json:"errors"`
+	FailedPorts []int          `json:"failedPorts"` // local ones of those that failed; 0: it had none yet
 	Seconds     float64        `json:"seconds"`
 	MeanMicros  int64          `json:"meanMicros"`
 	P50Micros   int64          `json:"p50Micros"`
@@ -77,11 +78,11 @@ func load(set *flag.FlagSet, args []string) error {
 	}
 
 	var mutex sync.Mutex
-	result := loadResult{Errors: map[string]int{}}
+	result := loadResult{Errors: map[string]int{}, FailedPorts: []int{}}
 	micros := make([]int64, 0, *count)
 	once := func() {
 		start := time.Now()
-		state, err := c.once(*withGet)
+		port, state, err := c.onceFrom(*withGet)
 		took := time.Since(start).Microseconds()
 		mutex.Lock()
 		defer mutex.Unlock()
@@ -96,6 +97,7 @@ func load(set *flag.FlagSet, args []string) error {
 		if err != nil && !(rejected && (*unknownID || *stale)) {
 			result.Failed++
 			result.Errors[err.Error()]++
+			result.FailedPorts = append(result.FailedPorts, port)
 			return
 		}
 		result.OK++
@@ -150,19 +152,30 @@ func load(set *flag.FlagSet, args []string) error {
 }
 
 func (c *client) once(withGet bool) (tls.ConnectionState, error) {
-	conn, err := c.dial(c.name)
+	_, state, err := c.onceFrom(withGet)
+	return state, err
+}
+
+// The local port is 0 where there was no connection.
+func (c *client) onceFrom(withGet bool) (port int, state tls.ConnectionState, err error) {
+	raw, err := c.connect()
 	if err != nil {
-		return tls.ConnectionState{}, err
+		return 0, state, err
+	}
+	port = localPort(raw)
+	conn, err := c.shake(raw, c.name)
+	if err != nil {
+		return port, state, err
 	}
 	defer conn.Close()
 	if withGet {
 		if status, _, err := request(conn, c.name, "/", false); err != nil {
-			return tls.ConnectionState{}, err
+			return port, state, err
 		} else if status != 200 {
-			return tls.ConnectionState{}, fmt.Errorf("status %d", status)
+			return port, state, fmt.Errorf("status %d", status)
 		}
 	}
-	return conn.ConnectionState(), nil
+	return port, conn.ConnectionState(), nil
 }
 
 // A session cache that keeps what it has.

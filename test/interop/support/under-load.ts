@@ -19,6 +19,14 @@ export interface Load {
   readonly failed: number;
   readonly resumed: number;
   readonly errors: Record<string, number>;
+  /** Of the clients that failed, their local ones; 0: it did not even connect. */
+  readonly failedPorts: readonly number[];
+}
+
+/** Connections that say nothing until they are asked. */
+export interface Held {
+  /** Makes a request over each. By local ports. */
+  ask(): Promise<{ readonly answered: readonly number[]; readonly unanswered: readonly number[] }>;
 }
 
 export interface Succession {
@@ -30,6 +38,8 @@ export interface Succession {
   readonly start: (...args: string[]) => Promise<RunningServer>;
   /** 16 clients connect, ask and go, without a pause. @param args of the Go client's `load` */
   readonly load: (root: string, seconds: number, ...args: string[]) => Promise<Load>;
+  /** Resolves once all are open. */
+  readonly hold: (root: string, connections: number) => Promise<Held>;
   /** Ends what is left. */
   close(): Promise<void>;
 }
@@ -55,6 +65,27 @@ export async function openSuccession(toml: string): Promise<Succession> {
         -n 1000000 -seconds ${seconds} -concurrency 16 ${more}`;
       const finished = await must(command!, args, { timeoutMs: 90_000 });
       return jsonLines(finished.stdout)[0] as unknown as Load;
+    },
+    async hold(root, connections) {
+      const [command, ...before] = network.within;
+      const args = words`${before} ${goClient()} hold -addr 127.0.0.1:${PORT} -root ${root} -get
+        -n ${connections} -seconds 60`;
+      const isOpen = Promise.withResolvers<{ end(): void }>();
+      const finished = must(command!, args, {
+        timeoutMs: 90_000,
+        input: (stdout, input) => {
+          if (stdout.includes("open")) isOpen.resolve(input);
+        },
+      });
+      finished.catch(isOpen.reject);
+      const input = await isOpen.promise;
+      return {
+        async ask() {
+          input.end();
+          const [, asked] = jsonLines((await finished).stdout);
+          return asked as unknown as Awaited<ReturnType<Held["ask"]>>;
+        },
+      };
     },
     async close() {
       await Promise.all(servers.map((server) => server.stop()));
