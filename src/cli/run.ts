@@ -18,6 +18,7 @@ import { clearReadyFile, writeReadyFile } from "./ready-file.ts";
 import { Reloader } from "./reloader.ts";
 import { programName, report } from "./report.ts";
 import { withPlaces } from "./site-place.ts";
+import { onStopSignals } from "./stop-signals.ts";
 
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
@@ -72,7 +73,13 @@ export async function run(args: RunArguments): Promise<void> {
   const program = programName(running.runtime.name, process.argv[1]);
   process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
-  const signal = firstSignal(() => running.kill());
+  const { promise: whenToStop, resolve: stopNow } = Promise.withResolvers<void>();
+  const endAtOnce = () => {
+    running.kill();
+    process.exit(1);
+  };
+  // Deno's own `deno task` hands signals on, and Deno may not read every variable.
+  onStopSignals({ first: stopNow, second: endAtOnce }, running.runtime.name !== "deno");
   serving = running;
   const reloader = new Reloader({
     config,
@@ -98,7 +105,7 @@ export async function run(args: RunArguments): Promise<void> {
   setReloadable(reloader);
   offerTrust(trustCommand());
 
-  await signal;
+  await whenToStop;
   reloader.stop();
   log.event("info", "stopping", { live: running.counters.live });
   // One that took over has put its own in the place.
@@ -197,20 +204,4 @@ async function isOurs(readyFile: string): Promise<boolean> {
   } catch {
     return false; // gone, or somebody else's
   }
-}
-
-/** SIGTERM and SIGINT: the first one resolves, the second one ends the process and whatever `kill` ends. */
-function firstSignal(kill: () => void): Promise<void> {
-  return new Promise((resolve) => {
-    let signals = 0;
-    for (const signal of ["SIGTERM", "SIGINT"] as const) {
-      process.on(signal, () => {
-        if (++signals === 1) resolve();
-        else {
-          kill();
-          process.exit(1);
-        }
-      });
-    }
-  });
 }

@@ -2,7 +2,6 @@ import { execFileSync } from "node:child_process";
 import { createServer } from "node:net";
 import { readFile, stat, writeFile } from "node:fs/promises";
 import { join } from "node:path";
-import { connect as connectTls } from "node:tls";
 
 import { expect, test } from "vitest";
 
@@ -181,26 +180,4 @@ test("tls13 15: --key-log writes a private file and warns of it", async () => {
   expect((await stat(keys)).mode & 0o777).toBe(0o600);
   const events = stderr().trim().split("\n").map((line) => JSON.parse(line) as { event: string });
   expect(events.map(({ event }) => event)).toContain("key_log");
-});
-
-test("The first signal lets an open connection finish, the second does not", async () => {
-  const { kill, ready, https, ended, stderr } = await serve("--log", "pretty");
-  const socket = connectTls({
-    host: "127.0.0.1",
-    port: Number(https),
-    servername: "localhost",
-    ca: await readFile(ready.root),
-  });
-  socket.on("error", () => {});
-  await new Promise<void>((resolve) => socket.once("secureConnect", () => resolve()));
-  await new Promise<void>((resolve) =>
-    socket.write("GET / HTTP/1.1\r\nHost: loc", () => resolve())
-  );
-  kill();
-  while (!stderr().includes("stopping")) await new Promise((resolve) => setTimeout(resolve, 10));
-  const first = await Promise.race([ended, new Promise((resolve) => setTimeout(resolve, 200))]);
-  expect(first).toBeUndefined();
-  kill();
-  expect((await ended).code).toBe(1);
-  socket.destroy();
 });

@@ -4,11 +4,13 @@ import { request } from "node:http";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 import { connect } from "node:tls";
 
 import { afterEach, beforeEach, describe, expect, test } from "vitest";
 
 import type { Ready } from "../../src/cli/ready-file.ts";
+import { SAME_WISH_MS } from "../../src/cli/stop-signals.ts";
 import { curl, type Program, startProgram, whenReady } from "../support/program.ts";
 import { DAY, make } from "../x509/make.ts";
 
@@ -402,6 +404,7 @@ describe.runIf(process.platform === "linux")("workers", { timeout: 60_000 }, () 
     });
     process.kill(served.child.pid!, "SIGTERM");
     await until(() => events(served, "stopping").length === 1);
+    await delay(SAME_WISH_MS);
     process.kill(served.child.pid!, "SIGTERM");
     expect((await served.ended).code).toBe(1);
     await until(async () => !(await Promise.all(ready.workers!.map(isAlive))).some(Boolean));
