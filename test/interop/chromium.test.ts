@@ -1,18 +1,24 @@
 /**
- * What a person sees: the page in Chromium, with and without `sotto trust`.
+ * What a person sees: the page in Chromium, with and without `sotto trust`. The pictures stay, to be looked at.
  */
-import { mkdirSync, mkdtempSync, rmSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
 import { afterAll, beforeAll, expect, onTestFinished, test } from "vitest";
 
-import { must, run, words } from "./support/run.ts";
+import { look } from "./support/chromium.ts";
+import { decodePng, type Picture } from "./support/png.ts";
+import { must, words } from "./support/run.ts";
 import { PROJECT, type RunningServer, SERVER, startServer } from "./support/server.ts";
 
+/** Where pictures go. */
+const PICTURES = process.env["SOTTO_PICTURES"] ?? join(tmpdir(), "sotto-pictures");
+const [WIDTH, HEIGHT] = [900, 1000];
+
 const WELCOME = "<h1>It serves.</h1>";
-/** Chromium's ERR_CERT_AUTHORITY_INVALID. */
-const UNKNOWN_AUTHORITY = /net_error -202\b/;
+/** Of the mark on the page beside what it says of ECH, which Chromium does not know of by a name like this. */
+const MARK = 0xb5852b;
 
 let folder: string;
 let server: RunningServer;
@@ -34,8 +40,9 @@ test(
     mkdirSync(store, { recursive: true });
     await must("certutil", words`-d sql:${store} -N --empty-password`);
 
-    const before = await show(home, `https://localhost:${server.port}/`);
-    expect(before.said).toMatch(UNKNOWN_AUTHORITY);
+    const before = await show(home, "before");
+    expect(before.trouble).toBe("net::ERR_CERT_AUTHORITY_INVALID");
+    expect(before.security).toBe("insecure-broken");
     expect(before.page).not.toContain(WELCOME);
 
     const sotto = async (command: "trust" | "untrust") => {
@@ -49,28 +56,34 @@ test(
     // The system's store takes the root too, where the tests run as root: it goes again whatever happens.
     onTestFinished(() => sotto("untrust"));
     await sotto("trust");
-    const after = await show(home, `https://localhost:${server.port}/`);
+    const after = await show(home, "after");
+    expect(after.trouble).toBeUndefined();
+    expect(after.security).toBe("secure");
     expect(after.page).toContain(WELCOME);
-    expect(after.said).not.toContain("net_error");
+
+    // Letters have soft edges: their shades are there where they were drawn, and not on a blank page.
+    for (const { picture } of [before, after]) {
+      expect(picture).toMatchObject({ width: WIDTH });
+      expect(coloursOf(picture).size).toBeGreaterThan(50);
+    }
+    expect(coloursOf(after.picture).has(MARK)).toBe(true);
+    expect(coloursOf(before.picture).has(MARK)).toBe(false);
   },
   120_000,
 );
 
-/** The page as it stands once it has loaded, and what the browser said of it. */
-async function show(home: string, url: string): Promise<{ page: string; said: string }> {
+/** @param name of the picture's file */
+async function show(home: string, name: string) {
   const profile = mkdtempSync(join(folder, "profile-"));
-  const { stdout, stderr, code } = await run(
-    "chromium",
-    [
-      ...words`--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run`,
-      ...words`--disable-background-networking --disable-component-update --disable-sync`,
-      "--enable-logging=stderr",
-      `--user-data-dir=${profile}`,
-      "--dump-dom",
-      url,
-    ],
-    { env: { HOME: home }, timeoutMs: 40_000 },
-  );
-  expect(code, stderr).toBe(0);
-  return { page: stdout, said: stderr };
+  const url = `https://localhost:${server.port}/`;
+  const { png, ...seen } = await look(url, { home, profile, width: WIDTH, height: HEIGHT });
+  mkdirSync(PICTURES, { recursive: true });
+  const file = join(PICTURES, `chromium-${SERVER}-${name}-trust.png`);
+  writeFileSync(file, png);
+  console.log(file);
+  return { ...seen, picture: decodePng(png) };
+}
+
+function coloursOf({ pixels }: Picture): Set<number> {
+  return new Set(pixels);
 }
