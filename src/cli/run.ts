@@ -158,8 +158,10 @@ function ports(
   const https = choose(args.httpsPort ?? config.httpsPort, 443, 8443);
   const http = choose(args.httpPort ?? config.httpPort, 80, 8080);
   return {
-    https: { addresses, ports: https, option: "--https-port" },
-    http: config.redirects ? { addresses, ports: http, option: "--http-port" } : undefined,
+    https: { addresses, ports: https, option: "https_port in sotto.toml or --https-port N" },
+    http: config.redirects
+      ? { addresses, ports: http, option: "http_port in sotto.toml or --http-port N" }
+      : undefined,
   };
 }
 

@@ -9,7 +9,7 @@ export interface BindWish {
   readonly addresses: readonly string[];
   /** The first that can be had on every address; 0: a free one, the same on every address. */
   readonly ports: readonly number[];
-  /** `--https-port`, for messages. */
+  /** What the port is set with, for messages: `https_port in sotto.toml or --https-port N`. */
   readonly option: string;
 }
 
@@ -78,16 +78,20 @@ function explain(cause: unknown, address: string, port: number, option: string):
     switch (code) {
       case "EADDRINUSE":
         return `Cannot listen on ${place}: another process has it. ` +
-          `See which one with: ss -ltnp 'sport = :${port}'. Stop it, or take another port with ${option} N`;
+          `See which one with: ss -ltnp 'sport = :${port}'. Stop it, or take another port with ${option}`;
       case "EACCES":
       case "EPERM":
-        return `Cannot listen on ${place}: this user may not take a port below 1024. ` +
-          `Take another one with ${option} N, or give the right away with: ` +
-          `sudo setcap cap_net_bind_service=+ep ${process.execPath} ` +
-          "(in a systemd unit: AmbientCapabilities=CAP_NET_BIND_SERVICE)";
+        if (port >= 1024) {
+          return `Cannot listen on ${place}: the system does not allow it (${code})`;
+        }
+        return `Cannot listen on ${place}: ports below 1024 take the right CAP_NET_BIND_SERVICE, which this user lacks. ` +
+          `Take another port with ${option}, or have the right: in a systemd unit by ` +
+          "AmbientCapabilities=CAP_NET_BIND_SERVICE, else, for everything that this runtime runs, by: " +
+          `sudo setcap cap_net_bind_service=+ep ${process.execPath}`;
       case "EADDRNOTAVAIL":
       case "EAFNOSUPPORT":
-        return `Cannot listen on ${place}: this machine has no such address. --listen takes one of its own`;
+        return `Cannot listen on ${place}: this machine has no such address. ` +
+          "Name one of its own with listen in sotto.toml or --listen ADDRESS";
       default:
         return `Cannot listen on ${place}: ${(cause as Error).message}`;
     }

@@ -45,11 +45,13 @@ describe.runIf(process.getuid?.() === 0)("Where root can take rights away", () =
       { within: ["unshare", "--net", ...without("net_bind_service")] },
     ).ended;
     expect(ended.code).toBe(1);
-    expect(ended.stderr).toContain(
-      "Cannot listen on 127.0.0.1:443: this user may not take a port below 1024. Take another one " +
-        "with --https-port N, or give the right away with: sudo setcap cap_net_bind_service=+ep ",
+    expect(ended.stderr).toBe(
+      "sotto: Cannot listen on 127.0.0.1:443: ports below 1024 take the right CAP_NET_BIND_SERVICE, " +
+        "which this user lacks. Take another port with https_port in sotto.toml or --https-port N, " +
+        "or have the right: in a systemd unit by AmbientCapabilities=CAP_NET_BIND_SERVICE, else, " +
+        "for everything that this runtime runs, by: " +
+        `sudo setcap cap_net_bind_service=+ep ${process.execPath}\n`,
     );
-    expect(ended.stderr).toContain("AmbientCapabilities=CAP_NET_BIND_SERVICE");
   });
 
   test("policy 1.9: a data folder of somebody else's is named, before anything is bound", async () => {

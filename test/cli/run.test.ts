@@ -144,7 +144,8 @@ test("policy 1.7: a taken HTTPS port is told with the way out, a taken HTTP port
     expect(ended.code).toBe(1);
     expect(ended.stderr).toBe(
       `sotto: Cannot listen on 127.0.0.1:${port}: another process has it. See which one with: ` +
-        `ss -ltnp 'sport = :${port}'. Stop it, or take another port with --https-port N\n`,
+        `ss -ltnp 'sport = :${port}'. ` +
+        "Stop it, or take another port with https_port in sotto.toml or --https-port N\n",
     );
     const { ready, stdout } = await serve("--listen", "127.0.0.1", "--http-port", `${port}`);
     expect(ready.http).toEqual([]);

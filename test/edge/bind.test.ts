@@ -1,3 +1,5 @@
+import process from "node:process";
+
 import { expect, test } from "vitest";
 
 import { bind, BindError } from "../../src/edge/bind.ts";
@@ -22,7 +24,10 @@ function machine(trouble: (hostname: string, port: number) => string | undefined
   return { open, listen };
 }
 
-const local = { addresses: ["127.0.0.1", "::1"], option: "--https-port" };
+const local = {
+  addresses: ["127.0.0.1", "::1"],
+  option: "https_port in sotto.toml or --https-port N",
+};
 
 test("The first port that every address allows is taken", async () => {
   const { open, listen } = machine((_, port) => port < 1024 ? "EACCES" : undefined);
@@ -51,22 +56,34 @@ test("An address that this machine does not have is passed over, unless it is th
   await bind(listen, { ...local, ports: [443] });
   expect(open).toEqual(["127.0.0.1:443"]);
   await expect(bind(listen, { ...local, addresses: ["::1"], ports: [443] })).rejects.toThrow(
-    "Cannot listen on [::1]:443: this machine has no such address. --listen takes one of its own",
+    "Cannot listen on [::1]:443: this machine has no such address. " +
+      "Name one of its own with listen in sotto.toml or --listen ADDRESS",
   );
 });
 
-test.each([
+test.each<[string, number, string]>([
   [
     "EADDRINUSE",
-    /^Cannot listen on 127\.0\.0\.1:443: another process has it\..*ss -ltnp.*--https-port N$/,
+    443,
+    "another process has it. See which one with: ss -ltnp 'sport = :443'. " +
+    "Stop it, or take another port with https_port in sotto.toml or --https-port N",
   ],
-  ["EACCES", /may not take a port below 1024.*--https-port N.*cap_net_bind_service=\+ep \//],
-  ["EWHATEVER", /^Cannot listen on 127\.0\.0\.1:443: EWHATEVER$/],
-])("%s is told with the way out", async (code, message) => {
+  ...["EACCES", "EPERM"].map((code): [string, number, string] => [
+    code,
+    443,
+    "ports below 1024 take the right CAP_NET_BIND_SERVICE, which this user lacks. " +
+    "Take another port with https_port in sotto.toml or --https-port N, " +
+    "or have the right: in a systemd unit by AmbientCapabilities=CAP_NET_BIND_SERVICE, " +
+    "else, for everything that this runtime runs, by: " +
+    `sudo setcap cap_net_bind_service=+ep ${process.execPath}`,
+  ]),
+  ["EACCES", 8443, "the system does not allow it (EACCES)"],
+  ["EWHATEVER", 443, "EWHATEVER"],
+])("%s for port %i is told with the way out", async (code, port, message) => {
   const { open, listen } = machine(() => code);
-  const error = await bind(listen, { ...local, ports: [443] }).catch((e: unknown) => e);
+  const error = await bind(listen, { ...local, ports: [port] }).catch((e: unknown) => e);
   expect(error).toBeInstanceOf(BindError);
   expect((error as BindError).code).toBe(code);
-  expect((error as BindError).message).toMatch(message);
+  expect((error as BindError).message).toBe(`Cannot listen on 127.0.0.1:${port}: ${message}`);
   expect(open).toEqual([]);
 });
