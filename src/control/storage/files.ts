@@ -8,6 +8,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
+import { lstatSync, statSync } from "node:fs";
 import { link, lstat, mkdir, open, readdir, rename, rm, stat } from "node:fs/promises";
 import { dirname, resolve } from "node:path";
 import process from "node:process";
@@ -192,7 +193,7 @@ async function placeNew(temporary: string, path: string): Promise<boolean> {
     if (codeOf(error) !== "ENOENT") throw error;
   });
   if (found?.isDirectory()) {
-    throw new StorageError("key is a folder", `Cannot write ${path}: ${IN_THE_WAY[1]}`);
+    throw new StorageError("key is a folder", `Cannot write ${path}: ${whatIsInTheWay(path)}`);
   }
   if (found !== undefined) return false;
   await rename(temporary, path);
@@ -258,8 +259,12 @@ const ABSENT: ReadonlySet<string> = new Set(["ENOENT", "ENOTDIR", "EISDIR"]);
 /** What the system said, as a sentence that names the path and the way out. */
 export function explainFileError(doing: string, path: string, error: unknown): StorageError {
   if (error instanceof StorageError) return error;
-  const [trouble, why] = EXPLANATIONS[codeOf(error)] ??
-    ["failed", error instanceof Error ? error.message : String(error)] as const;
+  const code = codeOf(error);
+  const isInTheWay = IN_THE_WAY.has(code) || (code === "ENOENT" && kindOf(path) === "link");
+  const [trouble, why] = isInTheWay
+    ? ["key is a folder", whatIsInTheWay(path)] as const
+    : EXPLANATIONS[code] ??
+      ["failed", error instanceof Error ? error.message : String(error)] as const;
   return new StorageError(trouble, `Cannot ${doing} ${path}: ${why}`, { cause: error });
 }
 
@@ -267,7 +272,33 @@ const NOT_ALLOWED = [
   "permission denied",
   "permission denied. Give the folder to the user that sotto runs as, or name another one",
 ] as const;
-const IN_THE_WAY = ["key is a folder", "a file and a folder want the same name"] as const;
+const IN_THE_WAY: ReadonlySet<string> = new Set(["EISDIR", "ENOTDIR", "ENOTEMPTY", "EEXIST"]);
+
+/** The nearest that there is, of `path` and the folders above it, is what the system stumbled over. */
+function whatIsInTheWay(path: string): string {
+  for (let at = path;; at = dirname(at)) {
+    const what = kindOf(at);
+    if (what === undefined && dirname(at) !== at) continue;
+    const name = at === path ? "it" : at;
+    if (what === "file") return `${name} is a file, a folder is needed. ${MOVE_IT}`;
+    if (what === "link") return `${name} is a link that leads nowhere. ${MOVE_IT}`;
+    if (at === path) return `it is a folder, a file is needed. ${MOVE_IT}`;
+    return "a file and a folder want the same name";
+  }
+}
+
+const MOVE_IT = "Move it away, or name another data folder";
+
+/** Undefined: there is none, or it is not for us to see. */
+function kindOf(path: string): "file" | "folder" | "link" | undefined {
+  try {
+    const found = statSync(path, { throwIfNoEntry: false });
+    if (found !== undefined) return found.isDirectory() ? "folder" : "file";
+    return lstatSync(path, { throwIfNoEntry: false }) && "link";
+  } catch {
+    return undefined;
+  }
+}
 
 const EXPLANATIONS: Record<string, readonly [StorageTrouble, string]> = {
   EACCES: NOT_ALLOWED,
@@ -275,10 +306,6 @@ const EXPLANATIONS: Record<string, readonly [StorageTrouble, string]> = {
   EROFS: ["read-only", "the file system is read-only. Mount it writable, or name another folder"],
   ENOSPC: ["full", "the disk is full. Free some space; what was stored before is intact"],
   EDQUOT: ["full", "the disk quota is used up. Raise it; what was stored before is intact"],
-  EISDIR: IN_THE_WAY,
-  ENOTDIR: IN_THE_WAY,
-  ENOTEMPTY: IN_THE_WAY,
-  EEXIST: IN_THE_WAY,
 };
 
 function codeOf(error: unknown): string {

@@ -1,4 +1,14 @@
-import { chmod, mkdir, mkdtemp, readdir, rm, stat, utimes, writeFile } from "node:fs/promises";
+import {
+  chmod,
+  mkdir,
+  mkdtemp,
+  readdir,
+  rm,
+  stat,
+  symlink,
+  utimes,
+  writeFile,
+} from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import process from "node:process";
@@ -58,13 +68,25 @@ test("acme 14.2: a folder that others can enter is worth a warning", async () =>
   expect((await openFileStorage(root)).warnings[0]).toContain(`chmod 700 ${root}`);
 });
 
-test("policy 1.9: a folder that cannot be made is an error with its path", async () => {
+test("policy 1.9: a file where the folder should be is an error that names it, and what to do", async () => {
   const root = await freshFolder();
-  await writeFile(join(root, "file"), "");
-  await expect(openFileStorage(join(root, "file", "below"))).rejects.toMatchObject({
-    name: "StorageError",
-    message: expect.stringContaining(join(root, "file", "below")),
-  });
+  const file = join(root, "file");
+  await writeFile(file, "");
+  await symlink("nowhere", join(root, "link"));
+  const after = "Move it away, or name another data folder";
+  const messages: [string, string][] = [
+    [file, `it is a file, a folder is needed. ${after}`],
+    [join(file, "below"), `${file} is a file, a folder is needed. ${after}`],
+    [join(file, "far", "below"), `${file} is a file, a folder is needed. ${after}`],
+    [join(root, "link"), `it is a link that leads nowhere. ${after}`],
+  ];
+  for (const [path, message] of messages) {
+    const error = await openFileStorage(path).catch((error: unknown) => error);
+    expect(error).toMatchObject({
+      name: "StorageError",
+      message: `Cannot write to ${path}: ${message}`,
+    });
+  }
 });
 
 test.runIf(process.getuid?.() !== 0)(
@@ -81,10 +103,18 @@ test.runIf(process.getuid?.() !== 0)(
 );
 
 test("a key where a folder lies is refused, not merged", async () => {
-  const storage = await openFileStorage(await freshFolder());
+  const root = await freshFolder();
+  const storage = await openFileStorage(root);
   await storage.put("a/b", one);
-  await expect(storage.put("a", one)).rejects.toMatchObject({ trouble: "key is a folder" });
-  await expect(storage.put("a/b/c", one)).rejects.toMatchObject({ trouble: "key is a folder" });
+  const after = "Move it away, or name another data folder";
+  await expect(storage.put("a", one)).rejects.toMatchObject({
+    trouble: "key is a folder",
+    message: `Cannot write ${root}/a: it is a folder, a file is needed. ${after}`,
+  });
+  await expect(storage.put("a/b/c", one)).rejects.toMatchObject({
+    trouble: "key is a folder",
+    message: `Cannot write ${root}/a/b/c: ${root}/a/b is a file, a folder is needed. ${after}`,
+  });
   await expect(storage.create("a", one)).rejects.toMatchObject({ trouble: "key is a folder" });
   await expect(storage.create("a/b/c", one)).rejects.toMatchObject({ trouble: "key is a folder" });
   expect(await storage.list("")).toEqual(["a/b"]);
