@@ -149,19 +149,32 @@ function checkCertificates(
     );
   }
   return certificates.map((certificate, i) => ({
-    certificate: resolve(folder, certificate),
-    key: checkSecret(keys[i] ?? "", keyPath(table, at, i), folder, report),
+    certificate: checkFile(certificate, placeOf(table, "certificate", at, i), folder, report),
+    key: checkSecret(keys[i] ?? "", placeOf(table, "key", at, i), folder, report),
   }));
 }
 
-function keyPath({ key }: SiteTable, at: ConfigPath, i: number): ConfigPath {
-  return typeof key === "string" ? [...at, "key"] : [...at, "key", i];
+function placeOf<K extends string>(
+  table: { readonly [Key in K]?: string | readonly string[] | undefined },
+  key: K,
+  at: ConfigPath,
+  i: number,
+): ConfigPath {
+  return Array.isArray(table[key]) ? [...at, key, i] : [...at, key];
+}
+
+/** What is put here in place of the file's path may be a private key: no message repeats it. */
+function checkFile(path: string, at: ConfigPath, folder: string, report: Report): string {
+  if (/[\r\n]/.test(path)) {
+    report(at, "found a text of several lines, accepted: the path of a file that holds it");
+  }
+  return resolve(folder, path);
 }
 
 /** A path, `file:PATH`, or `env:NAME`, which is left for whoever reads it. */
 function checkSecret(text: string, at: ConfigPath, folder: string, report: Report): string {
-  if (text.startsWith("file:")) return resolve(folder, text.slice("file:".length));
-  if (!text.startsWith("env:")) return resolve(folder, text);
+  if (text.startsWith("file:")) return checkFile(text.slice("file:".length), at, folder, report);
+  if (!text.startsWith("env:")) return checkFile(text, at, folder, report);
   if (!/^env:[A-Za-z_][A-Za-z0-9_]*$/.test(text)) {
     report(
       at,
@@ -180,7 +193,9 @@ function checkClientAuth(
   report: Report,
 ): ClientAuthOptions | undefined {
   if (table === undefined) return undefined;
-  const ca = listOf(table.ca).map((path) => resolve(folder, path));
+  const ca = listOf(table.ca).map((path, i) =>
+    checkFile(path, placeOf(table, "ca", at, i), folder, report)
+  );
   // policy §7.1: the default is the strictest that the pool allows.
   const mode = table.mode ?? (ca.length > 0 ? "require_and_verify" : "require");
   if (ca.length === 0 && (mode === "verify_if_given" || mode === "require_and_verify")) {

@@ -32,13 +32,18 @@ export class ConfigError extends Error {
   }
 }
 
-function describe(file: string, { path, message, line, column }: Problem): string {
+function describe(file: string, { path, message: whole, line, column }: Problem): string {
+  const message = whole.replaceAll(PRIVATE_KEY, "$1…");
   const near = relative("", file);
   const shown = near.startsWith("..") ? file : near;
   const place = line === undefined ? shown : `${shown}:${line}:${column}`;
   const key = pathText(path);
   return key === "" ? `${place}: ${message}` : `${place}: ${key}: ${message}`;
 }
+
+/** Somebody has put a key where it does not belong: what was found goes into logs, and the key must not. */
+const PRIVATE_KEY =
+  /(-----BEGIN [A-Z ]*PRIVATE KEY-----)[^]*?(?:-----END [A-Z ]+-----(?:\\[rn])*|…|$)/g;
 
 /** `site[0].names[1]` */
 export function pathText(path: ConfigPath): string {

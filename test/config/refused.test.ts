@@ -10,8 +10,36 @@ const SITE = KEYS.site!.join(", ");
 /** Two lines: what follows begins on the third. */
 const A = `[[site]]\nnames = ["a.example"]\n`;
 
+const PEM = "-----BEGIN PRIVATE KEY-----\nMC4CAQAwBQYDK2VwBCIEIA\n-----END PRIVATE KEY-----\n";
+
 /** Text, and the lines that the error must have, in order: where, which key, what was found, what is accepted. */
 const refused: [name: string, text: string, ...lines: string[]][] = [
+  [
+    "a key in place of its file: it is not repeated",
+    `${A}certificate = "a.crt"\nkey = """\n${PEM}"""`,
+    "4:7: site[0].key: found a text of several lines, accepted: the path of a file that holds it",
+  ],
+  [
+    "a certificate in place of its file",
+    `${A}certificate = ["""${PEM}"""]\nkey = "file:a\\nb"`,
+    "3:16: site[0].certificate[0]: found a text of several lines, accepted: the path of a file that holds it",
+    "7:7: site[0].key: found a text of several lines, accepted: the path of a file that holds it",
+  ],
+  [
+    "a CA in place of its file",
+    `${A}client_auth = { ca = ["a.crt", """${PEM}"""] }`,
+    "3:32: site[0].client_auth.ca[1]: found a text of several lines, accepted: the path of a file that holds it",
+  ],
+  [
+    "a key in place of something else: it is not repeated",
+    `[[site]]\nnames = ["""${PEM}"""]\nproxy_protocol = """${PEM}"""`,
+    '6:18: site[0].proxy_protocol: found "-----BEGIN PRIVATE KEY-----…, accepted: 1 or 2',
+  ],
+  [
+    "a key in place of a name: it is not repeated",
+    `[[site]]\nnames = ["""${PEM}"""]`,
+    '2:10: site[0].names[0]: "-----BEGIN PRIVATE KEY-----…" has a label of more than 63 characters',
+  ],
   [
     "a listen address in place of a list",
     `listen = "::"`,
