@@ -36,7 +36,7 @@ export function decodePem(text: string): PemBlock[] {
     }
     const footer = `-----END ${label}-----`;
     const end = text.indexOf(footer, labelEnd);
-    if (end === -1) throw damaged(text, start, label, `has no end, "${footer}"`);
+    if (end === -1) throw damaged(text, start, label, `has no end, ${JSON.stringify(footer)}`);
     at = end + footer.length;
     const body = text.slice(labelEnd + 5, end);
     const der = decodeBody(body);
@@ -115,7 +115,7 @@ function whyNotBase64(body: string, first: number): string {
 
 function damaged(text: string, start: number, label: string, how: string): X509Error {
   return new X509Error(
-    `the PEM block ${label} in line ${lineOf(text, start)} ${how}. ${ADVICE}`,
+    `the PEM block ${JSON.stringify(label)} in line ${lineOf(text, start)} ${how}. ${ADVICE}`,
   );
 }
 

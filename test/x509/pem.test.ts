@@ -1,10 +1,10 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { X509Error } from "../../src/x509/error.ts";
-import { checkWhole, decodePem, encodePem } from "../../src/x509/pem.ts";
+import { checkWhole, decodePem, encodePem, missingBlock } from "../../src/x509/pem.ts";
 
 const GOOD = "-----BEGIN B-----\nAQID\n-----END B-----\n";
-const TOO_FEW = "A in line 1 is damaged: it has too few or too many characters";
+const TOO_FEW = '"A" in line 1 is damaged: it has too few or too many characters';
 
 describe("PEM (RFC 7468)", () => {
   test("comes back as it went, in any number of blocks with text around them", () => {
@@ -35,22 +35,25 @@ describe("PEM (RFC 7468)", () => {
   });
 
   test.each([
-    ["-----BEGIN A-----\nAQID\n", 'A in line 1 has no end, "-----END A-----"'],
-    ["-----BEGIN A-----\nAQID\n-----END B-----\n", 'A in line 1 has no end, "-----END A-----"'],
+    ["-----BEGIN A-----\nAQID\n", '"A" in line 1 has no end, "-----END A-----"'],
+    ["-----BEGIN A-----\nAQID\n-----END B-----\n", '"A" in line 1 has no end, "-----END A-----"'],
     ["-----BEGIN A-----\nAQI\n-----END A-----\n", TOO_FEW],
-    ["-----BEGIN A-----\n-----END A-----\n", "A in line 1 is empty"],
-    ["-----BEGIN A-----\nAQ!D\n-----END A-----\n", "A in line 1 is damaged: line 2 is not base64"],
+    ["-----BEGIN A-----\n-----END A-----\n", '"A" in line 1 is empty'],
+    [
+      "-----BEGIN A-----\nAQ!D\n-----END A-----\n",
+      '"A" in line 1 is damaged: line 2 is not base64',
+    ],
     [
       "-----BEGIN A-----\nAQ==AQ==\n-----END A-----\n",
-      "A in line 1 is damaged: line 2 is not base64",
+      '"A" in line 1 is damaged: line 2 is not base64',
     ],
     [
       "-----BEGIN A-----\nAQ==\nAQID\n-----END A-----\n",
-      "A in line 1 is damaged: line 2 is not base64",
+      '"A" in line 1 is damaged: line 2 is not base64',
     ],
     [
       `\n${GOOD}#\n-----BEGIN A-----\r\nAQID\r\nAQ?D\r\nAQID\r\n-----END A-----`,
-      "A in line 6 is damaged: line 8 is not base64",
+      '"A" in line 6 is damaged: line 8 is not base64',
     ],
     ["-----BEGIN A", "in line 1 does not begin as one does"],
     [
@@ -61,6 +64,20 @@ describe("PEM (RFC 7468)", () => {
     expect(() => decodePem(text)).toThrow(X509Error);
     expect(() => decodePem(text)).toThrow(`the PEM block ${message}`);
     expect(() => decodePem(text)).toThrow(/\. Copy the whole file again$/);
+  });
+
+  test("has a label that moves no terminal's cursor where it is told of", () => {
+    const label = "A\x1b[2J\r";
+    const told = JSON.stringify(label).slice(1, -1);
+    expect(() => decodePem(`-----BEGIN ${label}-----\nAQ`)).toThrow(
+      `the PEM block "${told}" in line 1 has no end, "-----END ${told}-----". `,
+    );
+    expect(() => decodePem(`-----BEGIN ${label}-----\n-----END ${label}-----`)).toThrow(
+      `the PEM block "${told}" in line 1 is empty. `,
+    );
+    expect(missingBlock(encodePem(label, Uint8Array.of(0x30, 0)), "PRIVATE KEY").message).toBe(
+      `it holds no "BEGIN PRIVATE KEY" block, but "BEGIN ${told}"`,
+    );
   });
 
   test("never tells what stands in a block", () => {
