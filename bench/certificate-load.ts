@@ -1,8 +1,8 @@
 /**
- * The client of `certificates`: handshakes one after the other, each with the name it is told, each certificate checked
- * to be the one for it. Orders come by standard input, one a line; an answer goes out for each.
+ * The client of `certificates`: handshakes one after the other, or several at once, each with the name it is told, each
+ * certificate checked to be the one for it. Orders come by standard input, one a line; an answer goes out for each.
  *
- *     {"port": 1, "names": ["a.example"], "untilMs": 0}        untilMs: go on trying the first name for so long
+ *     {"port": 1, "names": ["a.example"], "untilMs": 0, "atOnce": 1}       untilMs: go on trying for so long
  *
  * @module
  */
@@ -20,6 +20,7 @@ export interface LoadOrder {
   readonly root: string;
   readonly names: readonly string[];
   readonly untilMs?: number;
+  readonly atOnce?: number;
 }
 
 const crypto = chooseCrypto();
@@ -38,17 +39,21 @@ async function handshake({ port, root }: LoadOrder, serverName: string): Promise
 
 async function serve(order: LoadOrder): Promise<void> {
   const giveUpMs = performance.now() + (order.untilMs ?? 0);
-  for (const name of order.names) {
-    for (;;) {
-      try {
-        await handshake(order, name);
-        break;
-      } catch (error) {
-        if (performance.now() > giveUpMs) throw error;
-        await new Promise((resolve) => setTimeout(resolve, 2));
+  const names = order.names.values();
+  const worker = async (): Promise<void> => {
+    for (const name of names) {
+      for (;;) {
+        try {
+          await handshake(order, name);
+          break;
+        } catch (error) {
+          if (performance.now() > giveUpMs) throw error;
+          await new Promise((resolve) => setTimeout(resolve, 2));
+        }
       }
     }
-  }
+  };
+  await Promise.all(Array.from({ length: order.atOnce ?? 1 }, worker));
 }
 
 if (import.meta.main) {

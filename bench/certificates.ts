@@ -7,9 +7,12 @@
  * run, as long as they are valid for: some hours. On a file system in memory, if there is one: making them is hundreds of
  * thousands of syncs.
  *
- * A start is measured from the process's beginning to the first handshake with a name that was drawn, whose certificate
- * is checked. Handshakes: µs of the server's CPU; "known": of 100 names that were asked for before, "new": of names that
- * were not. Memory: Pss.
+ * Servers are started several times, in an order shuffled anew. A start is measured from the process's beginning to the
+ * first handshake with a name that was drawn, whose certificate is checked. Memory (Pss): then, and behind the first 10,000
+ * names; its collector decides what it is at that moment, so it is the starts that are the samples, and what certificates
+ * take is, within each start, the difference to a server with one certificate after as many handshakes. Every second of
+ * these starts is warmed up further, and then has its part of the rounds of handshakes: µs of the server's CPU; "known": of
+ * 100 names that were asked for before, "new": of names that were not.
  *
  * @module
  */
@@ -29,7 +32,8 @@ import {
   start,
   stop,
 } from "./processes.ts";
-import type { Figure } from "./report.ts";
+import { type Figure, interval } from "./report.ts";
+import { inRounds } from "./rounds.ts";
 import { runtimeBinary } from "./servers.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
@@ -44,6 +48,8 @@ export interface CertificatesResult {
   readonly memoryLater: Estimate;
   /** MB, of sotto with one certificate after as many handshakes. */
   readonly emptyLater: Estimate;
+  /** MB, of the two, start by start. */
+  readonly aboveEmpty: Estimate;
   /** µs. */
   readonly known: Estimate;
   readonly fresh: Estimate | undefined;
@@ -53,9 +59,14 @@ export interface CertificatesResult {
   readonly freshRatio: Estimate | undefined;
 }
 
+type CertificatesOptions = Pick<
+  BenchOptions,
+  "rounds" | "roundSeconds" | "starts" | "connections" | "warmUp"
+>;
+
 export async function measureCertificates(
   runtime: RuntimeName,
-  options: Pick<BenchOptions, "rounds" | "connections" | "warmUp" | "counts">,
+  options: CertificatesOptions & Pick<BenchOptions, "counts">,
   say: (line: string) => void,
 ): Promise<{ readonly results: CertificatesResult[]; readonly figures: Figure[] }> {
   const results: CertificatesResult[] = [];
@@ -87,69 +98,98 @@ async function measureCount(
   runtime: RuntimeName,
   store: Store,
   one: Store,
-  options: Pick<BenchOptions, "rounds" | "connections" | "warmUp">,
+  options: CertificatesOptions,
   load: Load,
   say: (line: string) => void,
 ): Promise<CertificatesResult[]> {
   const { count } = store;
   const kinds: Kind[] = runtime === "deno" ? ["sotto"] : ["sotto", "native"];
-  const measured = new Map(kinds.map((kind) => [kind, new Measured()]));
-  const base = new Measured();
-  // Starts first, each a process of its own; the last one stays.
-  const servers = new Map<Kind | "one", Server>();
-  const starts = Math.max(3, Math.min(options.rounds, 7));
-  for (let round = 0; round < starts; round++) {
-    for (const kind of shuffled([...kinds, "one" as const])) {
-      const isOne = kind === "one";
-      const into = isOne ? base : measured.get(kind)!;
-      await servers.get(kind)?.stop();
-      const server = await startMeasured(
-        isOne ? "sotto" : kind,
-        runtime,
-        isOne ? one : store,
-        load,
-        into,
-      );
-      servers.set(kind, server);
-      say(
-        `${runtime}, ${count} certificates, ${kind}: up after ${
-          into.startMs.at(-1)!.toFixed(0)
-        } ms`,
-      );
-    }
+  const measured = new Map<Kind | "one", Measured>(
+    [...kinds, "one" as const].map((kind) => [kind, new Measured()]),
+  );
+  const withRounds = Math.ceil(options.starts / 2);
+  for (let start = 1; start <= options.starts; start++) {
+    const where = `${runtime}, ${count} certificates, start ${start} of ${options.starts}`;
+    const rounds = start % 2 === 0 ? 0 : Math.ceil(options.rounds / withRounds);
+    await measureStart(
+      { runtime, store, one, kinds, measured, load },
+      { ...options, rounds },
+      (line) => say(`${where}: ${line}`),
+    );
   }
-  const draw = new Names(store);
-  const known = draw.take(Math.min(100, count));
-  const each = Math.min(options.connections, 300);
-  const canBeNew = count >= 1000;
-  const seen = draw.take(Math.min(3000, Math.floor(count / 10)));
-  // Whatever compiles when it is used often is compiled before it is measured.
-  for (const [kind, server] of servers) {
-    if (kind !== "one") await load.run(server, seen);
-    await load.run(server, repeated(kind === "one" ? [nameOf(0)] : known, options.warmUp));
-  }
-  for (let round = 0; round < options.rounds; round++) {
-    const fresh = canBeNew && draw.left >= each ? draw.take(each) : undefined;
-    for (const kind of shuffled([...servers.keys()])) {
-      const server = servers.get(kind)!;
-      const into = kind === "one" ? base : measured.get(kind)!;
-      const names = kind === "one" ? [nameOf(0)] : known;
-      into.known.push(await load.costOf(server, repeated(shuffled(names), each)));
-      if (fresh !== undefined && kind !== "one") into.fresh.push(await load.costOf(server, fresh));
-    }
-    say(`${runtime}, ${count} certificates: round ${round + 1} of ${options.rounds}`);
-  }
-  const many = draw.take(Math.min(10_000, count) - draw.taken);
-  for (const [kind, server] of servers) {
-    await load.run(server, kind === "one" ? repeated([nameOf(0)], many.length) : many);
-  }
-  await new Promise((resolve) => setTimeout(resolve, REST_LATER_MS));
-  for (const [kind, server] of servers) {
-    (kind === "one" ? base : measured.get(kind)!).memoryLater.push(pss(server.pid));
-    await server.stop();
-  }
+  const base = measured.get("one")!;
   return kinds.map((kind) => measured.get(kind)!.result(runtime, count, kind, base));
 }
+
+interface StartParts {
+  readonly runtime: RuntimeName;
+  readonly store: Store;
+  readonly one: Store;
+  readonly kinds: readonly Kind[];
+  readonly measured: ReadonlyMap<Kind | "one", Measured>;
+  readonly load: Load;
+}
+
+/** @param options `rounds`: 0: of memory alone */
+async function measureStart(
+  { runtime, store, one, kinds, measured, load }: StartParts,
+  options: CertificatesOptions,
+  say: (line: string) => void,
+): Promise<void> {
+  const { count } = store;
+  const servers = new Map<Kind | "one", Server>();
+  try {
+    for (const kind of shuffled([...kinds, "one" as const])) {
+      const [of, from] = kind === "one" ? ["sotto" as const, one] : [kind, store];
+      const into = measured.get(kind)!;
+      servers.set(kind, await startMeasured(of, runtime, from, load, into));
+      say(`${kind}: up after ${into.startMs.at(-1)!.toFixed(0)} ms`);
+    }
+    const draw = new Names(store);
+    const known = draw.take(Math.min(KNOWN, count));
+    const each = Math.min(options.connections, 300);
+    // What is left of 1,000 certificates is fewer than that.
+    const eachFresh = options.rounds === 0
+      ? 0
+      : Math.min(each, Math.floor(count * FRESH_SHARE / options.rounds));
+    const many = draw.take(Math.min(MANY_NAMES, draw.left - eachFresh * options.rounds));
+    say(`${many.length + known.length} names`);
+    const namesOf = (kind: Kind | "one"): readonly string[] => kind === "one" ? [nameOf(0)] : known;
+    for (const [kind, server] of shuffled([...servers])) {
+      const names = [...known, ...many];
+      const asked = kind === "one" ? repeated(namesOf(kind), names.length) : names;
+      await load.run(server, asked, { atOnce: WARM_UP_AT_ONCE });
+    }
+    await new Promise((resolve) => setTimeout(resolve, REST_LATER_MS));
+    for (const [kind, server] of servers) measured.get(kind)!.memoryLater.push(pss(server.pid));
+    if (options.rounds === 0) return;
+    // Whatever compiles when it is used often is compiled before it is measured.
+    for (const [kind, server] of servers) {
+      say(`warming up ${kind}`);
+      const names = repeated(namesOf(kind), Math.max(0, options.warmUp - many.length));
+      await load.run(server, names, { atOnce: WARM_UP_AT_ONCE });
+    }
+    await inRounds(options, say, async () => {
+      const fresh = eachFresh < LEAST_FRESH ? undefined : draw.take(eachFresh);
+      for (const kind of shuffled([...servers.keys()])) {
+        const server = servers.get(kind)!;
+        const { known, fresh: news } = measured.get(kind)!;
+        known.push(await load.costOf(server, repeated(shuffled(namesOf(kind)), each)));
+        if (fresh !== undefined && kind !== "one") news.push(await load.costOf(server, fresh));
+      }
+    });
+  } finally {
+    for (const server of servers.values()) await server.stop();
+  }
+}
+
+/** Names that are asked for again and again. */
+const KNOWN = 100;
+const MANY_NAMES = 9900;
+/** Of all names, for those that nobody has asked for: all rounds of a start together. */
+const FRESH_SHARE = 0.7;
+const LEAST_FRESH = 20;
+const WARM_UP_AT_ONCE = 8;
 
 type Kind = "sotto" | "native";
 
@@ -164,6 +204,7 @@ class Measured {
 
   result(runtime: RuntimeName, count: number, server: Kind, one: Measured): CertificatesResult {
     const freshBase = one.known.slice(0, this.fresh.length);
+    const above = this.memoryLater.map((later, i) => later - one.memoryLater[i]!);
     return {
       runtime,
       count,
@@ -173,6 +214,7 @@ class Measured {
       memory: estimate(this.memory),
       memoryLater: estimate(this.memoryLater),
       emptyLater: estimate(one.memoryLater),
+      aboveEmpty: estimate(above),
       known: estimate(this.known),
       fresh: this.fresh.length === 0 ? undefined : estimate(this.fresh),
       one: estimate(one.known),
@@ -199,7 +241,7 @@ async function startMeasured(
   const beganMs = performance.now();
   const server = await startServer(kind, runtime, store);
   const name = nameOf(Math.floor(Math.random() * store.count));
-  await load.run(server, [name], 120_000);
+  await load.run(server, [name], { untilMs: 120_000 });
   into.startMs.push(performance.now() - beganMs);
   const clock = new CpuClock(server.pid);
   into.startCpuMs.push(clock.read() / 1e6);
@@ -325,9 +367,13 @@ class Load {
   }
 
   /** @throws {Error} a handshake failed, or was answered with another name's certificate */
-  async run({ port, root }: Server, names: readonly string[], untilMs: number = 0): Promise<void> {
+  async run(
+    { port, root }: Server,
+    names: readonly string[],
+    how: Pick<LoadOrder, "untilMs" | "atOnce"> = {},
+  ): Promise<void> {
     if (names.length === 0) return;
-    const order: LoadOrder = { port, root, names, untilMs };
+    const order: LoadOrder = { port, root, names, ...how };
     const answer = nextLine(this.#program, /^(done|failed)/, 600_000);
     this.#program.child.stdin!.write(JSON.stringify(order) + "\n");
     const line = await answer;
@@ -386,6 +432,8 @@ export function certificatesTable(results: readonly CertificatesResult[]): strin
   const line = (cells: readonly string[]): string => `| ${cells.join(" | ")} |`;
   const number = (value: Estimate | undefined, digits = 0): string =>
     value === undefined ? "" : value.median.toFixed(digits);
+  const shown = (value: Estimate | undefined, digits: number): string =>
+    value === undefined ? "" : interval(value, digits);
   return [
     line([
       "certificates",
@@ -409,11 +457,11 @@ export function certificatesTable(results: readonly CertificatesResult[]): strin
         number(result.startCpuMs),
         number(result.memory),
         number(result.memoryLater),
-        (result.memoryLater.median - result.emptyLater.median).toFixed(0),
+        shown(result.aboveEmpty, 0),
         number(result.known),
         number(result.fresh),
-        number(result.knownRatio, 3),
-        number(result.freshRatio, 3),
+        shown(result.knownRatio, 3),
+        shown(result.freshRatio, 3),
       ])
     ),
   ].join("\n");
@@ -431,7 +479,7 @@ export function figuresOf(result: CertificatesResult): Figure[] {
     figure(
       `${id}: memory above an empty server's`,
       "MB",
-      estimate([result.memoryLater.median - result.emptyLater.median]),
+      result.aboveEmpty,
     ),
     figure(`${id}: handshake, known name`, "µs", result.known),
     figure(`${id}: handshake, known name ÷ one certificate`, "ratio", result.knownRatio),

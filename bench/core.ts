@@ -12,8 +12,10 @@ import { ServerConnection } from "../src/tls/connection.ts";
 import type { Output } from "../src/tls/output.ts";
 import { CipherSuite, NamedGroup } from "../src/tls/wire/code-points.ts";
 import { testCrypto, type TestServer, testServer } from "../test/support/server-config.ts";
-import { PAGE } from "./setup.ts";
 import type { MicroResult } from "./micro.ts";
+import type { BenchOptions } from "./options.ts";
+import { inRounds } from "./rounds.ts";
+import { PAGE } from "./setup.ts";
 import { estimate, shuffled } from "./statistics.ts";
 
 interface Scenario {
@@ -43,33 +45,40 @@ const SCENARIOS: readonly Scenario[] = [
 ];
 
 /**
- * @param connections per round and scenario
+ * @param options `connections`: per round and scenario
+ * @param say progress, a line at a time
  * @throws {Error} a connection does not go as its scenario says
  */
-export async function measureCore(rounds: number, connections: number): Promise<MicroResult[]> {
+export async function measureCore(
+  options: Pick<BenchOptions, "rounds" | "roundSeconds" | "connections">,
+  say: (line: string) => void,
+): Promise<MicroResult[]> {
   const test = await testServer({ ech: true, server: { flightPadding: 1024 } });
   const first = new Served(test);
   const client = await first.run({});
   const samples = new Map(
     SCENARIOS.map((scenario) => [scenario, [[], []] as [number[], number[]]]),
   );
-  for (let round = -WARM_UP_ROUNDS; round < rounds; round++) {
+  const round = async (isMeasured: boolean): Promise<void> => {
     for (const scenario of shuffled(SCENARIOS)) {
       const handshakes: number[] = [];
       const wholes: number[] = [];
-      for (let i = 0; i < connections; i++) {
+      for (let i = 0; i < options.connections; i++) {
         const served = new Served(test);
         const { negotiated } = await served.run(scenario.options(test, client));
         if (!scenario.isGood(negotiated)) throw new Error(`${scenario.id} went another way`);
         handshakes.push(served.handshakeMicros);
         wholes.push(served.micros);
       }
-      if (round < 0) continue;
+      if (!isMeasured) continue;
       const [handshake, whole] = samples.get(scenario)!;
       handshake.push(estimate(handshakes).median);
       whole.push(estimate(wholes).median);
     }
-  }
+  };
+  say("warming up");
+  for (let i = 0; i < WARM_UP_ROUNDS; i++) await round(false);
+  await inRounds(options, say, () => round(true));
   return [...samples].flatMap(([{ id }, [handshake, whole]]): MicroResult[] => [
     { id: `${id}: handshake`, unit: "µs", estimate: estimate(handshake) },
     { id: `${id}: with an answer, two tickets, close`, unit: "µs", estimate: estimate(whole) },

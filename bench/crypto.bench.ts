@@ -3,25 +3,34 @@
  *
  *     bun bench/crypto.bench.ts [part of a primitive's name]
  *
- * Before it is timed, each case runs once, so a broken one throws. µs per operation, the best of several rounds:
- * a busy machine only ever makes things slower.
+ * Before it is timed, each case runs until compilers are done with it, so a broken one throws. µs per operation, CPU time of
+ * the process; every round times every cell (primitive × provider) once, in an order shuffled anew.
  *
  * @module
  */
 import type { KeyObject } from "node:crypto";
 import { generateKeyPairSync } from "node:crypto";
+import process from "node:process";
+
 import { chooseCrypto } from "../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../src/crypto/crypto.ts";
 import { loadWasmVariant, variants } from "../src/crypto/wasm-module.ts";
+import type { BenchOptions } from "./options.ts";
+import { inRounds } from "./rounds.ts";
+import { type Estimate, estimate, shuffled } from "./statistics.ts";
 
 export interface Row {
   readonly primitive: string;
   /** µs per operation by provider: "native", "wide", "narrow" (where the runtime runs them), "noble", "chosen". */
-  readonly micros: Readonly<Record<string, number>>;
+  readonly micros: Readonly<Record<string, Estimate>>;
 }
 
-/** @param millis about how long each cell is measured */
-export async function run(millis = 30, part = ""): Promise<Row[]> {
+/** @param say progress, a line at a time */
+export async function run(
+  options: Pick<BenchOptions, "rounds" | "roundSeconds">,
+  say: (line: string) => void,
+  part = "",
+): Promise<Row[]> {
   const keys = signingKeys();
   const providers = {
     native: casesOf(chooseCrypto({ force: "native" }), keys),
@@ -34,18 +43,65 @@ export async function run(millis = 30, part = ""): Promise<Row[]> {
     noble: casesOf(chooseCrypto({ force: "noble" }), keys),
     chosen: casesOf(chooseCrypto(), keys),
   };
-  const rows: Row[] = [];
-  for (const primitive of Object.keys(providers.chosen)) {
-    if (!primitive.includes(part)) continue;
-    const micros: Record<string, number> = {};
-    for (const [name, cases] of Object.entries(providers)) {
-      micros[name] = measure(cases[primitive]!, millis);
-      await new Promise((resolve) => setTimeout(resolve)); // a server beside it would want to live
+  const primitives = Object.keys(providers.chosen).filter((name) => name.includes(part));
+  const cells: Cell[] = [];
+  for (const [i, primitive] of primitives.entries()) {
+    say(`warming up: ${primitive} (${i + 1} of ${primitives.length})`);
+    for (const [provider, cases] of Object.entries(providers)) {
+      cells.push(new Cell(primitive, provider, cases[primitive]!));
+      await new Promise((resolve) => setTimeout(resolve)); // who wants to stop the bench is heard
     }
-    rows.push({ primitive, micros });
   }
-  return rows;
+  await inRounds(options, say, () => {
+    for (const cell of shuffled(cells)) cell.measure();
+  });
+  return primitives.map((primitive) => ({
+    primitive,
+    micros: Object.fromEntries(
+      cells.filter((cell) => cell.primitive === primitive)
+        .map(({ provider, micros }) => [provider, estimate(micros)]),
+    ),
+  }));
 }
+
+/** One primitive by one provider. */
+class Cell {
+  readonly primitive: string;
+  readonly provider: string;
+  /** One per round. */
+  readonly micros: number[] = [];
+  readonly #operation: () => unknown;
+  readonly #count: number;
+
+  constructor(primitive: string, provider: string, operation: () => unknown) {
+    this.primitive = primitive;
+    this.provider = provider;
+    this.#operation = operation;
+    // Compilers take their time for the large functions of WebAssembly, in the background.
+    const start = performance.now();
+    for (let calls = 0; calls < WARM_CALLS && performance.now() - start < WARM_MS; calls++) {
+      operation();
+    }
+    const from = performance.now();
+    let probed = 0;
+    do {
+      operation();
+      probed++;
+    } while (performance.now() - from < ROUND_MS);
+    this.#count = probed;
+  }
+
+  measure(): void {
+    const before = process.cpuUsage();
+    for (let i = 0; i < this.#count; i++) this.#operation();
+    const { user, system } = process.cpuUsage(before);
+    this.micros.push((user + system) / this.#count);
+  }
+}
+
+const WARM_CALLS = 1000;
+const WARM_MS = 250;
+const ROUND_MS = 5;
 
 const SHA256_SUITE: Suite = { aead: "aes-128-gcm", hash: "sha256", keyLength: 16, hashLength: 32 };
 const SHA384_SUITE: Suite = { aead: "aes-256-gcm", hash: "sha384", keyLength: 32, hashLength: 48 };
@@ -160,32 +216,6 @@ function defined<T>(value: T | undefined): T {
   return value;
 }
 
-function measure(operation: () => unknown, millis: number): number {
-  // Compilers take their time for the large functions of WebAssembly, in the background.
-  const start = performance.now();
-  for (let calls = 0; calls < WARM_CALLS && performance.now() - start < WARM_MILLIS; calls++) {
-    operation();
-  }
-  const from = performance.now();
-  let probed = 0;
-  while (performance.now() - from < millis / 2) {
-    operation();
-    probed++;
-  }
-  const perRound = Math.max(1, Math.floor(probed / ROUNDS));
-  let best = Infinity;
-  for (let round = 0; round < 2 * ROUNDS; round++) {
-    const from = performance.now();
-    for (let i = 0; i < perRound; i++) operation();
-    best = Math.min(best, (performance.now() - from) / perRound);
-  }
-  return best * 1000;
-}
-
-const WARM_CALLS = 1000;
-const WARM_MILLIS = 250;
-const ROUNDS = 5;
-
 export function table(rows: readonly Row[]): string {
   const names = Object.keys(rows[0]?.micros ?? {});
   const line = (first: string, cells: readonly string[]): string =>
@@ -194,9 +224,12 @@ export function table(rows: readonly Row[]): string {
     line("µs", names),
     line("---", names.map(() => "---:")),
     ...rows.map(({ primitive, micros }) =>
-      line(primitive, names.map((name) => micros[name]!.toFixed(2)))
+      line(primitive, names.map((name) => micros[name]!.median.toFixed(2)))
     ),
   ].join("\n");
 }
 
-if (import.meta.main) console.log(table(await run(undefined, process.argv[2])));
+if (import.meta.main) {
+  const options = { rounds: 30, roundSeconds: undefined };
+  console.log(table(await run(options, (line) => console.error(line), process.argv[2])));
+}

@@ -1,20 +1,26 @@
 /**
  * CPU time of `forward`: sotto on Bun beside haproxy (mode tcp) and, where nginx has its stream module, nginx, which do the
- * same (TLS in front, plain TCP behind), in the same run and before the same upstream. Wants haproxy, nginx (the upstream
- * too), h2load and curl.
+ * same (TLS in front, plain TCP behind), in the same run and before the same upstream; in bulk beside `Bun.serve` too, which
+ * has the same bytes in memory and forwards nothing. Wants haproxy, nginx (the upstream too), h2load and curl.
+ *
+ * Before anything is timed every server must show suite and group, and give the upstream's bytes; every load offers this
+ * suite and this group alone.
  *
  * Every round measures every cell (server × load) once, in an order shuffled anew; ratios are taken within a round.
  *
  * @module
  */
 import { execFileSync } from "node:child_process";
+import { createHash } from "node:crypto";
 import { existsSync } from "node:fs";
-import { truncate, writeFile } from "node:fs/promises";
+import { readFile, writeFile } from "node:fs/promises";
 import { join } from "node:path";
 
 import { freePort } from "../test/support/free-port.ts";
-import { ours as edge, runtimeBinary } from "./servers.ts";
-import { NAME, type Setup } from "./setup.ts";
+import { bulk } from "./record.ts";
+import { BUN_SERVE, ours as edge, runtimeBinary, startServer } from "./servers.ts";
+import { NAME, type Server as AnyServer, type Setup } from "./setup.ts";
+import { SUITE } from "./client.ts";
 import {
   CLIENT_CORE,
   CpuClock,
@@ -35,13 +41,15 @@ interface Load {
   readonly unit: string;
   /** Nanoseconds of one run in `unit`. */
   readonly scale: number;
-  /** Runs it once. */
+  /** Runs it once. @throws {Error} not all went well */
   run(port: number, setup: Setup): Promise<void>;
 }
 
 const CONNECTIONS = 1_000;
 const REQUESTS = 40_000;
-const BULK_BYTES = 512 * 1024 * 1024;
+/** Over one connection, one behind the other. */
+const BODIES = 64;
+const BODY = Buffer.alloc(8 * 1024 * 1024, "x");
 
 const LOADS: readonly Load[] = [
   {
@@ -61,24 +69,48 @@ const LOADS: readonly Load[] = [
   {
     id: "bulk",
     unit: "s/GB",
-    scale: BULK_BYTES,
+    scale: BODIES * BODY.length,
     async run(port, setup) {
-      const url = `https://${NAME}:${port}/bulk`;
-      const args = ["--silent", "--show-error", "--cacert", setup.root, "-o", "/dev/null"];
-      args.push("--resolve", `${NAME}:${port}:127.0.0.1`, "-w", "%{size_download}", url);
-      const size = Number(await run(CLIENT_CORE, ["curl", ...args], setup.folder));
-      if (size !== BULK_BYTES) throw new Error(`curl: ${size} bytes`);
+      const said = await curl(port, setup, `bulk?[1-${BODIES}]`, [
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{size_download}\\n",
+      ]);
+      const sizes = said.trim().split("\n");
+      if (sizes.length !== BODIES || sizes.some((size) => Number(size) !== BODY.length)) {
+        throw new Error(`curl: ${said}`);
+      }
     },
   },
 ];
 
 async function h2load(port: number, flags: readonly string[]): Promise<void> {
   const common = ["--h1", "-t", "1", "--connect-to", `127.0.0.1:${port}`];
+  const same = ["--tls13-ciphers", SUITE, "--groups", GROUP];
   const url = `https://${NAME}:${port}/small`;
-  const said = await run(CLIENT_CORE, ["h2load", ...common, ...flags, url], "/");
+  const said = await run(CLIENT_CORE, ["h2load", ...common, ...same, ...flags, url], "/");
   const counts = /requests: (\d+) total.* (\d+) succeeded/.exec(said);
   if (counts === null || counts[1] !== counts[2]) throw new Error(said);
+  const agreed = /^Cipher: (\S+)\nServer Temp Key: (\S+)/m.exec(said);
+  if (agreed?.[1] !== SUITE || agreed[2] !== GROUP) throw new Error(said);
 }
+
+/** What it writes to standard output. @param flags also where the body goes */
+async function curl(
+  port: number,
+  setup: Setup,
+  path: string,
+  flags: readonly string[],
+): Promise<string> {
+  const who = ["--cacert", setup.root, "--resolve", `${NAME}:${port}:127.0.0.1`];
+  const same = ["--http1.1", "--tls13-ciphers", SUITE, "--curves", GROUP, "--tlsv1.3"];
+  const url = `https://${NAME}:${port}/${path}`;
+  const all = ["--silent", "--show-error", "--fail", ...who, ...same, ...flags];
+  return await run(CLIENT_CORE, ["curl", ...all, url], setup.folder);
+}
+
+const GROUP = "X25519";
 
 class Cell {
   readonly load: Load;
@@ -96,8 +128,21 @@ class Cell {
     this.#clock = new CpuClock(server.pid);
   }
 
-  async warmUp(): Promise<void> {
-    await this.load.run(this.#server.port, this.#setup);
+  /** That the bytes are the upstream's. @throws {Error} they are not */
+  async check(): Promise<void> {
+    if (this.load.id !== "bulk") return;
+    const file = join(this.#setup.folder, "bulk-received");
+    await curl(this.#server.port, this.#setup, "bulk", ["-o", file]);
+    const [is, shall] = [await readFile(file), BODY].map((bytes) =>
+      createHash("sha256").update(bytes).digest("hex")
+    );
+    if (is !== shall) throw new Error(`${this.label}: the body is another one`);
+  }
+
+  /** @param connections as many at least, where the load is connections */
+  async warmUp(connections: number): Promise<void> {
+    const times = this.load.id === "connection" ? Math.ceil(connections / CONNECTIONS) : WARM_UPS;
+    for (let i = 0; i < times; i++) await this.load.run(this.#server.port, this.#setup);
   }
 
   async measure(): Promise<void> {
@@ -143,6 +188,7 @@ export async function measureForward(
   note: (line: string) => void,
 ): Promise<ForwardResult[]> {
   const programs: Program[] = [];
+  let memory: AnyServer | undefined;
   try {
     const upstream = await startNginx(setup, programs);
     const servers = [
@@ -153,7 +199,13 @@ export async function measureForward(
     if (module === undefined) note("Without nginx in forward: it has no stream module.");
     else servers.push(await startNginxStream(module, setup, upstream, programs));
     const cells = servers.flatMap((server) => LOADS.map((load) => new Cell(server, load, setup)));
-    for (const cell of [...cells, ...cells]) await cell.warmUp();
+    memory = await startServer(bulk(BUN_SERVE), setup);
+    const { pid, addr, subject: { label } } = memory;
+    const port = Number(addr.split(":").at(-1));
+    cells.push(new Cell({ label, pid, port }, LOADS.find(({ id }) => id === "bulk")!, setup));
+    for (const cell of cells) await cell.check();
+    say("all agree; warming up");
+    for (const cell of cells) await cell.warmUp(options.warmUp);
     await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure();
     });
@@ -171,6 +223,7 @@ export async function measureForward(
       };
     });
   } finally {
+    await memory?.stop();
     for (const program of programs) await stop(program);
   }
 }
@@ -201,8 +254,7 @@ interface Server {
 async function startNginx(setup: Setup, programs: Program[]): Promise<number> {
   const port = await freePort();
   const { folder } = setup;
-  await writeFile(join(folder, "bulk"), "");
-  await truncate(join(folder, "bulk"), BULK_BYTES);
+  await writeFile(join(folder, "bulk"), BODY);
   const file = join(folder, "nginx.conf");
   await writeFile(
     file,
@@ -338,4 +390,6 @@ async function startProgram(
   return program.child.pid!;
 }
 
+/** Runs of a load that is many requests, or many bytes. */
+const WARM_UPS = 3;
 const START_TIMEOUT_MS = 20_000;

@@ -11,7 +11,7 @@ import process from "node:process";
 import { readBaselines } from "./baselines.ts";
 import { buildGoClient, Clients } from "./client.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
-import { type CommandLine, parseOptions, USAGE, UsageError } from "./options.ts";
+import { type CommandLine, IN_PROCESS, parseOptions, USAGE, UsageError } from "./options.ts";
 import { whyNotPinned } from "./processes.ts";
 import { readmeTable } from "./readme.ts";
 import { comparison, conditionsTable, type Figure, readReport, writeReport } from "./report.ts";
@@ -56,15 +56,16 @@ interface Measured {
 
 /** Prints its tables as they are done. */
 async function measure(line: CommandLine): Promise<Measured> {
-  const wantsGo = line.options(line.benches[0]!).client !== "own";
-  const go = wantsGo ? buildGoClient() : undefined;
-  if (go === undefined && line.options(line.benches[0]!).client === "go") {
+  const wantsClient = line.benches.some((bench) => !IN_PROCESS.includes(bench));
+  const { client } = line.options(line.benches[0]!);
+  const go = wantsClient && client !== "own" ? buildGoClient() : undefined;
+  if (wantsClient && go === undefined && client === "go") {
     throw new UsageError("--client go: Go is not installed");
   }
   const figures: Figure[] = [];
   const violated: string[] = [];
   const world = new World(new Clients(go), progress);
-  if (go === undefined) {
+  if (wantsClient && go === undefined) {
     world.note("The load is from sotto's own client, without X25519MLKEM768 and open loops.");
   }
   try {

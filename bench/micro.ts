@@ -4,6 +4,8 @@
  */
 import process from "node:process";
 
+import type { BenchOptions } from "./options.ts";
+import { inRounds } from "./rounds.ts";
 import { type Estimate, estimate, shuffled } from "./statistics.ts";
 
 export interface Case {
@@ -20,11 +22,19 @@ export interface MicroResult {
   readonly estimate: Estimate;
 }
 
-/** CPU time of the whole process, helpers and collector included, in rounds of shuffled order. */
-export function measureCases(cases: readonly Case[], rounds: number): MicroResult[] {
+/**
+ * CPU time of the whole process, helpers and collector included, in rounds of shuffled order.
+ * @param say progress, a line at a time
+ */
+export async function measureCases(
+  cases: readonly Case[],
+  options: Pick<BenchOptions, "rounds" | "roundSeconds">,
+  say: (line: string) => void,
+): Promise<MicroResult[]> {
+  say("warming up");
   const runs = new Map(cases.map((one) => [one, runsPerRound(one)]));
   const samples = new Map<Case, number[]>(cases.map((one) => [one, []]));
-  for (let round = 0; round < rounds; round++) {
+  await inRounds(options, say, () => {
     for (const one of shuffled(cases)) {
       const count = runs.get(one)!;
       const before = process.cpuUsage();
@@ -33,7 +43,7 @@ export function measureCases(cases: readonly Case[], rounds: number): MicroResul
       const micros = (user + system) / count;
       samples.get(one)!.push(one.bytes === undefined ? micros : micros * 1000 / one.bytes);
     }
-  }
+  });
   return cases.map((one) => ({
     id: one.id,
     unit: one.unit,

@@ -20,6 +20,9 @@ export const BENCHES = [
 ] as const;
 export type BenchName = (typeof BENCHES)[number];
 
+/** They need no server and no client. */
+export const IN_PROCESS: readonly BenchName[] = ["core", "crypto", "parse", "seal", "trie"];
+
 /** What is said of results that are there already. */
 export const REPORTS = ["readme", "conditions"] as const;
 export type ReportName = (typeof REPORTS)[number];
@@ -110,10 +113,11 @@ of results that are there:
 
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
   --peers NAMES        go, caddy, nginx, haproxy, by comma, or none (default: those that are installed, beside Bun)
-  --rounds N           rounds (default: handshake 12, throughput 5, record 12, idle 3, forward 30, trie 7, others 9)
-  --starts N           of the servers, each for its part of the rounds (handshake 3)
-  --connections N      per cell and round (handshake 300, core 300), held open (idle 5000)
-  --warm-up N          connections per server beforehand (handshake 32000, throughput 5000, idle 1500)
+  --rounds N           rounds (default: handshake and record 12, throughput 5, idle 6, core 9, others 30)
+  --starts N           of the servers, each for its part of the rounds (handshake 3, certificates 6)
+  --connections N      per cell and round (handshake, certificates, core 300), held open (idle 5000)
+  --warm-up N          connections per server beforehand (handshake 32000, forward and certificates 20000,
+                       throughput 5000, idle 1500)
   --concurrency N      connections at a time (default 1)
   --seconds N          of each load (throughput 5)
   --megabytes N        of each load (record 128)
@@ -156,15 +160,15 @@ const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
   handshake: { rounds: 12, starts: 3 },
   throughput: { rounds: 5, warmUp: 5000 },
   record: { rounds: 12 },
-  idle: { rounds: 3, connections: 5000, warmUp: 1500 },
-  forward: { rounds: 30 },
-  certificates: { rounds: 12 },
+  idle: { rounds: 6, connections: 5000, warmUp: 1500 },
+  forward: { rounds: 30, warmUp: 20_000 },
+  certificates: { rounds: 30, starts: 6, warmUp: 20_000 },
   soak: {},
   core: {},
-  crypto: { rounds: 1 },
-  parse: {},
-  seal: {},
-  trie: { rounds: 7 },
+  crypto: { rounds: 30 },
+  parse: { rounds: 30 },
+  seal: { rounds: 30 },
+  trie: { rounds: 30 },
 };
 
 /** For a first look. */
@@ -173,14 +177,14 @@ const BRIEF: Record<BenchName, Partial<Numbers>> = {
   throughput: { rounds: 2, seconds: 2, warmUp: 1000 },
   record: { rounds: 6, megabytes: 64 },
   idle: { rounds: 1, connections: 1000, warmUp: 500 },
-  forward: { rounds: 2 },
-  certificates: { rounds: 2, connections: 60, warmUp: 1000 },
+  forward: { rounds: 2, warmUp: 2000 },
+  certificates: { rounds: 6, starts: 2, connections: 60, warmUp: 1000 },
   soak: { handshakes: 3000, minutes: 0.5 },
   core: { rounds: 3, connections: 100 },
-  crypto: {},
-  parse: { rounds: 3 },
-  seal: { rounds: 3 },
-  trie: { rounds: 2 },
+  crypto: { rounds: 6 },
+  parse: { rounds: 6 },
+  seal: { rounds: 6 },
+  trie: { rounds: 6 },
 };
 
 const BRIEF_COUNTS = [1000];

@@ -116,8 +116,8 @@ respond = "${BODY}"
   ];
 }
 
-/** The same server, as it moves bodies. */
-function bulk(subject: Subject): Subject {
+/** The same server, as it moves bodies of 8 MiB. */
+export function bulk(subject: Subject): Subject {
   const program = join(import.meta.dirname, "peers", `${subject.runtime}-bulk.ts`);
   return { ...subject, program, page: String(BODY_BYTES) };
 }

@@ -11,10 +11,10 @@ import type { ForwardResult } from "./forward.ts";
 import type { HandshakeResult } from "./handshake.ts";
 import type { IdleResult } from "./idle.ts";
 import type { MicroResult } from "./micro.ts";
-import type { BenchName } from "./options.ts";
+import type { BenchName, RuntimeName } from "./options.ts";
 import type { RecordResult } from "./record.ts";
 import { memoryGrowth, type SoakCount, type SoakResult, total } from "./soak.ts";
-import type { Estimate } from "./statistics.ts";
+import { type Estimate, exactly } from "./statistics.ts";
 import type { Latency, ThroughputResult } from "./throughput.ts";
 import type { Row as TrieRow } from "./trie.bench.ts";
 
@@ -116,7 +116,7 @@ export function soakFigures(results: readonly SoakResult[]): Figure[] {
     const figure = (what: string, unit: string, value: number): Figure => ({
       id: `${result.runtime}: soak: ${what}`,
       unit,
-      estimate: { median: value, low: value, high: value, rounds: result.rounds.length },
+      estimate: exactly(value, result.rounds.length),
     });
     return [
       figure("attempts", "connections", attempts),
@@ -127,31 +127,40 @@ export function soakFigures(results: readonly SoakResult[]): Figure[] {
   });
 }
 
-export function microFigures(results: readonly MicroResult[]): Figure[] {
-  return results.map(({ id, unit, estimate }) => ({ id, unit, estimate }));
+/** Of what runs in one process: `runtime` is the one that it ran on. */
+export function microFigures(
+  runtime: RuntimeName,
+  bench: BenchName,
+  results: readonly MicroResult[],
+): Figure[] {
+  return results.map(({ id, unit, estimate }) => ({
+    id: `${runtime}: ${bench}: ${id}`,
+    unit,
+    estimate,
+  }));
 }
 
-/** It times the best of several rounds: no interval. */
-export function cryptoFigures(rows: readonly CryptoRow[]): Figure[] {
+export function cryptoFigures(runtime: RuntimeName, rows: readonly CryptoRow[]): Figure[] {
   return rows.flatMap(({ primitive, micros }) =>
-    Object.entries(micros).map(([provider, value]): Figure => ({
-      id: `${primitive}: ${provider}`,
+    Object.entries(micros).map(([provider, estimate]): Figure => ({
+      id: `${runtime}: crypto: ${primitive}: ${provider}`,
       unit: "µs",
-      estimate: { median: value, low: value, high: value, rounds: 1 },
+      estimate,
     }))
   );
 }
 
-export function trieFigures(rows: readonly TrieRow[]): Figure[] {
-  return rows.flatMap(({ what, unit, trie, map }) =>
-    Object.entries({ trie, Map: map }).flatMap(([name, value]): Figure[] =>
-      value === undefined ? [] : [{
-        id: `${what}: ${name}`,
-        unit,
-        estimate: { median: value, low: value, high: value, rounds: 1 },
-      }]
-    )
-  );
+export function trieFigures(runtime: RuntimeName, rows: readonly TrieRow[]): Figure[] {
+  return rows.flatMap(({ what, unit, trie, map, ready, ratio }) => {
+    const figure = (name: string, unit: string, estimate: Estimate | undefined): Figure[] =>
+      estimate === undefined ? [] : [{ id: `${runtime}: trie: ${what}: ${name}`, unit, estimate }];
+    return [
+      ...figure("trie", unit, trie),
+      ...figure("Map", unit, map),
+      ...figure("Map, strings ready", unit, ready),
+      ...figure("trie ÷ Map", "ratio", ratio),
+    ];
+  });
 }
 
 export function forwardFigures(results: readonly ForwardResult[]): Figure[] {

@@ -42,6 +42,11 @@ export function estimateRatio(values: readonly number[], references: readonly nu
   return estimate(values.map((value, i) => value / references[i]!));
 }
 
+/** What was counted or happens once: no interval. `of`: how many values it stands for. */
+export function exactly(value: number, of = 1): Estimate {
+  return { median: value, low: value, high: value, rounds: of };
+}
+
 /** In an order that nobody chose: no subject always runs behind the same other one. */
 export function shuffled<T>(items: readonly T[], random: () => number = Math.random): T[] {
   const result = [...items];
@@ -59,6 +64,7 @@ function medianOf(sorted: readonly number[]): number {
 
 /** The largest r with P(fewer than r + 1 of n values lie under the median) ≤ 2.5 %. */
 function lowerRank(n: number): number {
+  if (n > 1000) return Math.floor(n / 2 - 0.98 * Math.sqrt(n)); // 0.5 ** n would be 0
   let probability = 0.5 ** n;
   let below = probability;
   let rank = 0;

@@ -193,31 +193,34 @@ export const SUBJECTS: Record<BenchName, Run> = {
     };
   },
 
-  async core(_world, { rounds, connections }) {
-    const results = await measureCore(rounds, connections);
-    return { figures: microFigures(results), text: microTable(results) };
+  async core({ say }, options) {
+    const results = await measureCore(options, say);
+    return { figures: microFigures(HERE, "core", results), text: microTable(results) };
   },
 
-  async crypto() {
-    const rows = await crypto.run();
-    return { figures: cryptoFigures(rows), text: crypto.table(rows) };
+  async crypto({ say }, options) {
+    const rows = await crypto.run(options, say);
+    return { figures: cryptoFigures(HERE, rows), text: crypto.table(rows) };
   },
 
-  parse(_world, { rounds }) {
-    const results = measureCases(parseCases(), rounds);
-    return Promise.resolve({ figures: microFigures(results), text: microTable(results) });
+  async parse({ say }, options) {
+    const results = await measureCases(parseCases(), options, say);
+    return { figures: microFigures(HERE, "parse", results), text: microTable(results) };
   },
 
-  seal(_world, { rounds }) {
-    const results = measureCases(sealCases(), rounds);
-    return Promise.resolve({ figures: microFigures(results), text: microTable(results) });
+  async seal({ say }, options) {
+    const results = await measureCases(sealCases(), options, say);
+    return { figures: microFigures(HERE, "seal", results), text: microTable(results) };
   },
 
-  async trie(_world, { rounds }) {
-    const rows = await trie.run(1_000_000, rounds);
-    return { figures: trieFigures(rows), text: trie.table(rows) };
+  async trie({ say }, options) {
+    const rows = await trie.run(1_000_000, options, say);
+    return { figures: trieFigures(HERE, rows), text: trie.table(rows) };
   },
 };
+
+/** Where the bench runs, and what runs in its process. */
+const HERE: RuntimeName = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
 
 /** In one paragraph, for who reads nothing else. */
 export const METHOD = `\

@@ -7,96 +7,150 @@
  *
  * The names are those of many customers, 10 to 30 bytes, a tenth of them wildcards. They are asked for in no order and
  * in mixed case, from one packed buffer, as an SNI lies in the hello it came in: what is measured is the lookup with its
- * cache misses and not how the bench keeps its questions. The Map has to make a string of the bytes first (row "Map,
- * from bytes"); "Map, strings ready" is what it would cost were there such a string already, which nobody has.
+ * cache misses and not how the bench keeps its questions. The Map has to make a string of the bytes first ("Map");
+ * "Map, strings ready" is what it would cost were there such a string already, which nobody has.
  *
- * Build: CPU ms, the least of 5. Memory: bytes a name, what the collector holds after a collection where the runtime
- * lets one be asked for. Lookups: ns; all questions are asked in batches of 500, each batch counts by the round that
- * was least disturbed, and between two rounds of a batch come all the others, so the caches have forgotten it.
+ * Build: CPU ms, once as a start has it (nothing is compiled yet) and then several times, trie and Map in turn. Memory:
+ * bytes a name, what the collector holds after a collection where the runtime lets one be asked for. Lookups: ns; each round
+ * asks all questions of every kind of everybody, in an order shuffled anew, so the caches have forgotten the last round. They
+ * are asked 500 at a time, and the median of those is the round's value: what makes a few of them late, be it another program
+ * or the collector, is not the lookup's. Ratios are taken within a round.
  *
  * @module
  */
 import { foldNames, NameIndex } from "../src/snapshot/name-index.ts";
 import { NameList } from "../src/snapshot/name-list.ts";
 import { SniTrie } from "../src/snapshot/sni-trie.ts";
+import type { BenchOptions } from "./options.ts";
+import { table as tableOf } from "./report.ts";
+import { inRounds } from "./rounds.ts";
+import { type Estimate, estimate, estimateRatio, exactly, shuffled } from "./statistics.ts";
 
+/** One line of the table. */
 export interface Row {
   readonly what: string;
   readonly unit: "ms" | "B a name" | "ns";
-  readonly trie: number;
+  readonly trie: Estimate;
   /** undefined: there is nothing to compare. */
-  readonly map: number | undefined;
+  readonly map?: Estimate;
+  /** … with the strings ready. */
+  readonly ready?: Estimate;
+  /** The trie by `map`. */
+  readonly ratio?: Estimate;
 }
 
-/** @param names how many */
-export async function run(names = 1_000_000, rounds = 7): Promise<Row[]> {
+/**
+ * @param names how many
+ * @param say progress, a line at a time
+ */
+export async function run(
+  names = 1_000_000,
+  options: Pick<BenchOptions, "rounds" | "roundSeconds"> = { rounds: 30, roundSeconds: undefined },
+  say: (line: string) => void = () => {},
+): Promise<Row[]> {
+  say(`making ${names} names`);
   const all = makeNames(names);
-  const rows: Row[] = [];
-
   const before = heapBytes();
   const map = mapOf(all);
   const mapBytes = heapBytes() - before;
-  const mapTimes: number[] = [];
-  const trieTimes: number[] = [];
-  for (let i = 0; i < 5; i++) {
-    trieTimes.push(cpuTime(() => trieOf(all)));
-    mapTimes.push(cpuTime(() => mapOf(all)));
-    await pause();
-  }
+  const first = { trie: cpuTime(() => trieOf(all)), map: cpuTime(() => mapOf(all)) };
+  const builds = await inTurn(
+    {
+      trie: () => cpuTimeAlone(() => trieOf(all)),
+      map: () => cpuTimeAlone(() => mapOf(all)),
+    },
+    { ...options, rounds: Math.min(options.rounds, MOST_BUILDS) },
+    (line) => say(`build, ${line}`),
+  );
   const trie = trieOf(all);
-  rows.push(
-    { what: "build, the first time", unit: "ms", trie: trieTimes[0]!, map: mapTimes[0]! },
-    { what: "build", unit: "ms", trie: Math.min(...trieTimes), map: Math.min(...mapTimes) },
+  return [
+    {
+      what: "build, the first time",
+      unit: "ms",
+      trie: exactly(first.trie),
+      map: exactly(first.map),
+    },
+    { what: "build", unit: "ms", ...compared(builds.trie!, builds.map) },
     {
       what: "memory",
       unit: "B a name",
-      trie: trie.toBytes().length / names,
-      map: (mapBytes + stringBytes(all)) / names,
+      trie: exactly(trie.toBytes().length / names),
+      map: exactly((mapBytes + stringBytes(all)) / names),
     },
-    {
-      what: "read back and checked",
-      unit: "ms",
-      trie: cpuTime(() => SniTrie.fromBytes(trie.toBytes())),
-      map: undefined,
-    },
-  );
+    ...await lookups(all, trie, map, options, say),
+    ...await changes(all, trie),
+  ];
+}
 
-  rows.push({
-    what: "one read of as much memory, for scale",
-    unit: "ns",
-    trie: coldRead(trie.toBytes().length, rounds),
-    map: undefined,
-  });
+const MOST_BUILDS = 7;
 
+async function lookups(
+  all: readonly string[],
+  trie: SniTrie,
+  map: ReadonlyMap<string, number>,
+  options: Pick<BenchOptions, "rounds" | "roundSeconds">,
+  say: (line: string) => void,
+): Promise<Row[]> {
   const changed = new NameIndex(trie).withChanges(
     Array.from({ length: 2048 }, (_, i) => ({ name: `new${i}.example`, index: i })),
   );
-  for (const [kind, questions] of Object.entries(questionsAbout(all, map))) {
-    check(questions, trie, map);
-    const cells: Record<string, (from: number, to: number) => unknown> = {
-      trie: (from, to) => askTrie(trie, questions, from, to),
-      index: (from, to) => askTrie(changed, questions, from, to),
-      map: (from, to) => askMap(map, questions, from, to),
-      ready: (from, to) => askMapByStrings(map, questions, from, to),
-    };
-    const nanos: Record<string, number> = {};
-    for (const [name, cell] of Object.entries(cells)) {
-      nanos[name] = leastDisturbed(cell, rounds);
+  const kinds = Object.entries(questionsAbout(all, map));
+  const cells: Record<string, () => number> = {
+    "cold read": coldRead(trie.toBytes().length),
+    "read back": () => cpuTime(() => SniTrie.fromBytes(trie.toBytes())),
+  };
+  for (const [kind, questions] of kinds) {
+    check(questions, trie, changed, map);
+    cells[`${kind}: trie`] = () => nanos((from, to) => askTrie(trie, questions, from, to));
+    cells[`${kind}: index`] = () => nanos((from, to) => askTrie(changed, questions, from, to));
+    cells[`${kind}: map`] = () => nanos((from, to) => askMap(map, questions, from, to));
+    cells[`${kind}: ready`] = () => nanos((from, to) => askMapByStrings(map, questions, from, to));
+  }
+  const samples = await inTurn(cells, options, (line) => say(`lookups, ${line}`));
+  const of = (cell: string): Estimate => estimate(samples[cell]!);
+  return [
+    { what: "read back and checked", unit: "ms", trie: of("read back") },
+    { what: "one read of as much memory, for scale", unit: "ns", trie: of("cold read") },
+    ...kinds.flatMap(([kind]): Row[] => [
+      {
+        what: kind,
+        unit: "ns",
+        ...compared(samples[`${kind}: trie`]!, samples[`${kind}: map`]!),
+        ready: of(`${kind}: ready`),
+      },
+      {
+        what: `${kind}, 2,048 changes over it`,
+        unit: "ns",
+        trie: of(`${kind}: index`),
+      },
+    ]),
+  ];
+}
+
+/** What each says, once a round, behind rounds that only warm up. */
+async function inTurn(
+  cells: Readonly<Record<string, () => number>>,
+  options: Pick<BenchOptions, "rounds" | "roundSeconds">,
+  say: (line: string) => void,
+): Promise<Record<string, number[]>> {
+  const samples: Record<string, number[]> = {};
+  const round = async (isMeasured: boolean): Promise<void> => {
+    for (const [name, cell] of shuffled(Object.entries(cells))) {
+      const value = cell();
+      if (isMeasured) (samples[name] ??= []).push(value);
       await pause();
     }
-    rows.push(
-      { what: `${kind}; Map, from bytes`, unit: "ns", trie: nanos["trie"]!, map: nanos["map"]! },
-      {
-        what: `${kind}; Map, strings ready`,
-        unit: "ns",
-        trie: nanos["trie"]!,
-        map: nanos["ready"]!,
-      },
-      { what: `${kind}, 2,048 changes over it`, unit: "ns", trie: nanos["index"]!, map: undefined },
-    );
-  }
-  rows.push(...await changes(all, trie));
-  return rows;
+  };
+  for (let i = 0; i < WARM_UPS; i++) await round(false);
+  await inRounds(options, say, () => round(true));
+  return samples;
+}
+
+const WARM_UPS = 2;
+
+function compared(trie: number[], map: number[] | undefined): Pick<Row, "trie" | "map" | "ratio"> {
+  if (map === undefined) return { trie: estimate(trie) };
+  return { trie: estimate(trie), map: estimate(map), ratio: estimateRatio(trie, map) };
 }
 
 /** Adding one name to 100,000, and folding. */
@@ -104,27 +158,34 @@ async function changes(all: readonly string[], large: SniTrie): Promise<Row[]> {
   const base = trieOf(all.slice(0, 100_000));
   let index = new NameIndex(base);
   const times: number[] = [];
+  heapBytes();
   for (let i = 0; i < 4000; i++) {
     const change = [{ name: `added${i}.example.org`, index: i }];
     times.push(cpuTime(() => index = index.withChanges(change)));
     if (i % 100 === 0) await pause();
   }
   const sorted = times.toSorted((a, b) => a - b);
-  const row = (what: string, ms: number): Row => ({ what, unit: "ms", trie: ms, map: undefined });
+  const row = (what: string, trie: Estimate): Row => ({ what, unit: "ms", trie });
+  const none = new NameIndex(large).overlay;
   return [
-    row("one name more over 100,000, 4,000 times: median", sorted[sorted.length >> 1]!),
-    row("  the slowest but one in a hundred", sorted[Math.floor(sorted.length * 0.99)]!),
-    row("  the slowest", sorted.at(-1)!),
-    row("fold 4,000 changes into 100,000", cpuTime(() => foldNames(base, index.overlay))),
+    row(ONE_MORE, estimate(times)),
     row(
-      "fold none into all",
-      cpuTime(() => foldNames(large, new NameIndex(large).overlay)),
+      `${ONE_MORE}, all but one in a hundred within`,
+      exactly(sorted[Math.floor(sorted.length * 0.99)]!, sorted.length),
     ),
+    row(`${ONE_MORE}, the slowest`, exactly(sorted.at(-1)!, sorted.length)),
+    row(
+      "fold 4,000 changes into 100,000",
+      exactly(cpuTimeAlone(() => foldNames(base, index.overlay))),
+    ),
+    row("fold none into all", exactly(cpuTimeAlone(() => foldNames(large, none)))),
   ];
 }
 
+const ONE_MORE = "one name more over 100,000";
+
 /** What the machine takes for a read that depends on the one before, all over `length` bytes: no lookup can be faster. */
-function coldRead(length: number, rounds: number): number {
+function coldRead(length: number): () => number {
   const random = generator(3);
   const next = Uint32Array.from({ length: length >> 2 }, (_, i) => i);
   for (let i = next.length - 1; i > 0; i--) { // one cycle through all (Sattolo)
@@ -132,10 +193,11 @@ function coldRead(length: number, rounds: number): number {
     [next[i], next[j]] = [next[j]!, next[i]!];
   }
   let at = 0;
-  return leastDisturbed((from, to) => {
-    for (let i = from; i < to; i++) at = next[at]!;
-    return at;
-  }, rounds);
+  return () =>
+    nanos((from, to) => {
+      for (let i = from; i < to; i++) at = next[at]!;
+      return at;
+    });
 }
 
 interface Questions {
@@ -151,15 +213,14 @@ const QUESTIONS = 100_000;
 const BATCH = 500;
 
 /** ns per question. */
-function leastDisturbed(cell: (from: number, to: number) => unknown, rounds: number): number {
-  const least = new Float64Array(QUESTIONS / BATCH).fill(Infinity);
-  for (let round = 0; round < rounds; round++) {
-    for (let batch = 0; batch < least.length; batch++) {
-      const millis = time(() => cell(batch * BATCH, (batch + 1) * BATCH));
-      least[batch] = Math.min(least[batch]!, millis);
-    }
+function nanos(ask: (from: number, to: number) => unknown): number {
+  const batches: number[] = [];
+  for (let from = 0; from < QUESTIONS; from += BATCH) {
+    const begin = performance.now();
+    ask(from, from + BATCH);
+    batches.push((performance.now() - begin) / BATCH * 1e6);
   }
-  return least.reduce((sum, millis) => sum + millis) / QUESTIONS * 1e6;
+  return estimate(batches).median;
 }
 
 function questionsAbout(
@@ -256,8 +317,18 @@ function lookUp(map: ReadonlyMap<string, number>, text: string): number | undefi
   return dot > 0 ? map.get("*" + text.slice(dot)) : undefined;
 }
 
-function check(questions: Questions, trie: SniTrie, map: ReadonlyMap<string, number>): void {
-  const sums = [askTrie(trie, questions), askMap(map, questions), askMapByStrings(map, questions)];
+function check(
+  questions: Questions,
+  trie: SniTrie,
+  changed: NameIndex,
+  map: ReadonlyMap<string, number>,
+): void {
+  const sums = [
+    askTrie(trie, questions),
+    askTrie(changed, questions),
+    askMap(map, questions),
+    askMapByStrings(map, questions),
+  ];
   if (sums.some((sum) => sum !== questions.sum)) {
     throw new Error(`They do not agree: ${sums.join(", ")}`);
   }
@@ -313,18 +384,18 @@ function generator(seed: number): () => number {
   };
 }
 
-function time(work: () => unknown): number {
-  const from = performance.now();
-  work();
-  return performance.now() - from;
-}
-
 /** Of all threads of this process, so the collector's as well. */
 function cpuTime(work: () => unknown): number {
   const from = process.cpuUsage();
   work();
   const { user, system } = process.cpuUsage(from);
   return (user + system) / 1000;
+}
+
+/** … without what was left to collect by others. */
+function cpuTimeAlone(work: () => unknown): number {
+  heapBytes();
+  return cpuTime(work);
 }
 
 /** What the collector holds now, as far as the runtime tells; a collection first where it lets us. */
@@ -340,15 +411,23 @@ function pause(): Promise<void> {
 }
 
 export function table(rows: readonly Row[]): string {
-  const line = (first: string, cells: readonly string[]): string =>
-    `| ${[first.padEnd(50), ...cells.map((cell) => cell.padStart(8))].join(" | ")} |`;
-  const show = (value: number | undefined): string =>
-    value === undefined ? "" : value.toFixed(value < 100 ? 2 : 0);
-  return [
-    line("", ["unit", "trie", "Map"]),
-    line("---", ["---", "---:", "---:"]),
-    ...rows.map(({ what, unit, trie, map }) => line(what, [unit, show(trie), show(map)])),
-  ].join("\n");
+  const show = (value: Estimate | undefined, digits = 2): string => {
+    if (value === undefined) return "";
+    const { median, low, high } = value;
+    const of = (each: number): string => each.toFixed(each < 100 ? digits : 0);
+    return low === high ? of(median) : `${of(median)} (${of(low)}-${of(high)})`;
+  };
+  return tableOf(
+    ["", "unit", "trie", "Map", "Map, strings ready", "trie ÷ Map"],
+    rows.map(({ what, unit, trie, map, ready, ratio }) => [
+      what,
+      unit,
+      show(trie),
+      show(map),
+      show(ready),
+      show(ratio),
+    ]),
+  );
 }
 
 const LABELS = ["www", "shop", "api", "mail", "dev", "static", "m", "a-rather-long-label"];
@@ -360,5 +439,5 @@ const SYLLABLES = ("ba be bo ca co da de do fa fi ga go ha in ka ko la le lo ma 
 if (import.meta.main) {
   const count = Number(process.argv[2] ?? 1_000_000);
   console.log(`${process.argv0}, ${count} names`);
-  console.log(table(await run(count)));
+  console.log(table(await run(count, undefined, (line) => console.error(line))));
 }

@@ -10,11 +10,15 @@ test("What parse and seal measure works", () => {
   for (const one of [...parseCases(), ...sealCases()]) one.run();
 });
 
-test("Cases are measured in their unit", () => {
-  const results = measureCases([
-    { id: "per run", unit: "µs", run: () => busy(0.2) },
-    { id: "per byte", unit: "CPU s/GB", bytes: 1000, run: () => busy(0.2) },
-  ], 3);
+test("Cases are measured in their unit", async () => {
+  const results = await measureCases(
+    [
+      { id: "per run", unit: "µs", run: () => busy(0.2) },
+      { id: "per byte", unit: "CPU s/GB", bytes: 1000, run: () => busy(0.2) },
+    ],
+    { rounds: 3, roundSeconds: undefined },
+    () => {},
+  );
   expect(results.map(({ id, unit }) => [id, unit])).toEqual([
     ["per run", "µs"],
     ["per byte", "CPU s/GB"],
@@ -44,7 +48,10 @@ function busy(millis: number): void {
 }
 
 test("Core measures every scenario, and that it goes as it says", async () => {
-  const results = await measureCore(1, 2);
+  const results = await measureCore(
+    { rounds: 1, roundSeconds: undefined, connections: 2 },
+    () => {},
+  );
   expect(results.map(({ id }) => id)).toContain("ECH accepted: handshake");
   for (const { estimate } of results) expect(estimate.median).toBeGreaterThan(0);
 });

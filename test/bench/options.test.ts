@@ -31,7 +31,7 @@ test("A bench by itself has the defaults", () => {
     program: undefined,
     against: undefined,
   });
-  expect(parseOptions(["idle"]).options("idle")).toMatchObject({ rounds: 3, connections: 5000 });
+  expect(parseOptions(["idle"]).options("idle")).toMatchObject({ rounds: 6, connections: 5000 });
 });
 
 test("Every option is read", () => {

@@ -16,6 +16,14 @@ test("The interval is that of binomial order statistics", () => {
   }
 });
 
+test("Of thousands of values the interval is about the median, and is none of length 0", () => {
+  const { median, low, high } = estimate(Array.from({ length: 4001 }, (_, i) => i));
+  expect(median).toBe(2000);
+  expect(low).toBeGreaterThan(1930); // 2000 - 1.96 × √4001 / 2 = 1938
+  expect(low).toBeLessThan(1945);
+  expect(high).toBe(4000 - low);
+});
+
 test("Too few values for 95 % give their range", () => {
   expect(estimate([5])).toEqual({ median: 5, low: 5, high: 5, rounds: 1 });
   expect(estimate([5, 1, 2])).toMatchObject({ low: 1, high: 5 });
