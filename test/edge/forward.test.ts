@@ -144,6 +144,23 @@ describe("forward ends", () => {
     await until(() => edge.server.liveConnections === 0);
   });
 
+  it("the client's connection with a fatal alert also where the reset comes behind the client's own end", async () => {
+    const upstream = await TestUpstream.start((socket) => {
+      socket.resume();
+      socket.on(
+        "end",
+        () => socket.write("half of i", () => setTimeout(() => socket.resetAndDestroy(), 20)),
+      );
+    });
+    const { edge, upstreams } = await forwardTo([upstream.address]);
+    const client = await edge.connect();
+    await client.write(encode("all of it"));
+    await client.closeWrite();
+    await expect(readText(client)).rejects.toMatchObject({ alertReceived: "internal_error" });
+    await until(() => edge.server.liveConnections === 0);
+    expect(upstreams.of(upstream.address).connections).toBe(0);
+  });
+
   it("the upstream's connection when the client resets its own", async () => {
     const recorders: Recorder[] = [];
     const upstream = await TestUpstream.start((socket) => {

@@ -8,7 +8,7 @@
  * client is not read meanwhile: at most what one read brought. Bytes of the upstream are sealed a piece at a time, and
  * no more than one read of them waits for the client.
  *
- * An upstream that cannot be reached is replaced by another one as long as none has been given a byte.
+ * An upstream that cannot be reached is replaced by another one as long as none has been given a byte of the client's.
  *
  * @module
  */
@@ -25,25 +25,30 @@ export class ForwardConnection implements HandlerConnection {
   readonly #handler: ForwardHandler;
   readonly #stream: Stream;
   #side: UpstreamSide | undefined;
+  /** Goes before the client's first byte, and again, whole, to the next upstream until that byte has gone out. */
+  #header: Uint8Array | undefined;
+  /** Of the header, at the head of `#toUpstream`. */
+  #headerLeft = 0;
   /** For the upstream, and not taken yet. */
   #toUpstream: OutputQueue | undefined;
   /** From the upstream, and not sealed yet, from `#sealedTo` on. */
   #toClient: Uint8Array | undefined;
   #sealedTo = 0;
+  /** It has said that it has no room, and not yet that it has some. */
+  #clientFull = false;
   #clientPaused = false;
   #clientEnded = false;
   #upstreamEnded = false;
-  /** Some bytes have been handed over to an upstream, so that no other one can take its place. */
+  /** The client's bytes have begun to go out, or the upstream has spoken: no other one can take its place. */
   #committed = false;
   #finSent = false;
   #answered = false;
   #gone = false;
 
-  /** `header` goes before the client's first byte. */
   constructor(handler: ForwardHandler, stream: Stream, header: Uint8Array | undefined) {
     this.#handler = handler;
     this.#stream = stream;
-    if (header !== undefined) this.#toUpstream = new OutputQueue(header, 0, header.length);
+    this.#header = header;
     void this.#connect([]);
   }
 
@@ -72,10 +77,11 @@ export class ForwardConnection implements HandlerConnection {
   drain(): void {
     const bytes = this.#toClient;
     this.#toClient = undefined;
+    this.#clientFull = false;
     if (bytes !== undefined) this.#seal(bytes, this.#sealedTo);
     if (this.#gone || this.#toClient !== undefined) return;
     if (this.#upstreamEnded) this.#endClient();
-    else this.#side?.socket?.resume();
+    else if (!this.#clientFull) this.#side?.socket?.resume();
   }
 
   close(): void {
@@ -97,16 +103,14 @@ export class ForwardConnection implements HandlerConnection {
   fromUpstream(bytes: Uint8Array): void {
     if (this.#gone) return;
     if (!this.#answered) {
-      this.#answered = this.#committed = true;
+      this.#answered = true;
+      this.#commit();
       this.#handler.upstreams.worked(this.#side!.upstream);
     }
-    if (this.#toClient === undefined) return this.#seal(bytes, 0);
+    if (!this.#clientFull) return this.#seal(bytes, 0);
     // It was already being read when it was paused.
-    const before = this.#toClient.subarray(this.#sealedTo);
-    const all = new Uint8Array(before.length + bytes.length);
-    all.set(before);
-    all.set(bytes, before.length);
-    this.#toClient = all;
+    const before = this.#toClient?.subarray(this.#sealedTo);
+    this.#toClient = before === undefined ? bytes : joined(before, bytes);
     this.#sealedTo = 0;
   }
 
@@ -152,10 +156,11 @@ export class ForwardConnection implements HandlerConnection {
 
   /** What the upstream does not take is kept, and the client waits meanwhile. */
   #forward(bytes: Uint8Array, start: number, end: number): void {
+    if (this.#clientEnded) return; // the upstream is gone, and hears nothing more
     let at = start;
     if (this.#toUpstream === undefined) {
       at += this.#side?.socket?.write(bytes, start, end) ?? 0;
-      if (at > start) this.#committed = true;
+      if (at > start) this.#commit();
       if (at === end) return;
       this.#toUpstream = new OutputQueue(bytes, at, end);
     } else {
@@ -184,9 +189,32 @@ export class ForwardConnection implements HandlerConnection {
         continue;
       }
       if (this.#gone) return socket.terminate();
+      this.#beginWithHeader();
       side.begin(socket);
       return;
     }
+  }
+
+  /** What waits, behind a whole header, whatever the upstream before has taken of it. */
+  #beginWithHeader(): void {
+    const header = this.#header;
+    if (header === undefined) return;
+    const before = this.#toUpstream;
+    const queue = this.#toUpstream = new OutputQueue(header, 0, header.length);
+    const skipped = this.#headerLeft;
+    this.#headerLeft = header.length;
+    before?.writeTo({
+      write(bytes, start, end) {
+        queue.push(bytes, start + skipped, end);
+        return end - start;
+      },
+    });
+    before?.release();
+  }
+
+  #commit(): void {
+    this.#committed = true;
+    this.#header = undefined;
   }
 
   #unreachable(tried: readonly Upstream[]): void {
@@ -203,13 +231,16 @@ export class ForwardConnection implements HandlerConnection {
     const socket = this.#side?.socket;
     if (socket === undefined || this.#gone || this.#finSent) return;
     if (this.#toUpstream !== undefined) {
-      if (this.#toUpstream.writeTo(socket) > 0) this.#committed = true;
+      const taken = this.#toUpstream.writeTo(socket);
+      if (taken > this.#headerLeft) this.#commit();
+      this.#headerLeft = Math.max(0, this.#headerLeft - taken);
       if (this.#toUpstream.length > 0) return;
       this.#toUpstream.release();
       this.#toUpstream = undefined;
     }
     if (this.#clientEnded) {
-      this.#committed = this.#finSent = true;
+      this.#finSent = true;
+      this.#commit();
       socket.shutdown();
       if (this.#upstreamEnded && this.#toClient === undefined) this.#stream.end();
     } else if (this.#clientPaused) {
@@ -234,13 +265,22 @@ export class ForwardConnection implements HandlerConnection {
       this.#toClient = bytes;
       this.#sealedTo = at;
     }
-    if (!more && !this.#gone) socket?.pause();
+    if (more || this.#gone) return;
+    this.#clientFull = true;
+    socket?.pause();
   }
 
   #endClient(): void {
     if (this.#clientEnded && this.#toUpstream === undefined) this.#stream.end();
     else this.#stream.endWrite();
   }
+}
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array {
+  const both = new Uint8Array(first.length + second.length);
+  both.set(first);
+  both.set(second, first.length);
+  return both;
 }
 
 /** As long as the edge waits for a peer that takes nothing. */
