@@ -13,7 +13,7 @@ import { createInterface } from "node:readline";
 import { connect } from "../src/client/client.ts";
 import { connectTcp } from "../src/client/tcp-transport.ts";
 import { chooseCrypto } from "../src/crypto/choose.ts";
-import { NamedGroup } from "../src/tls/wire/code-points.ts";
+import { CipherSuite, NamedGroup } from "../src/tls/wire/code-points.ts";
 
 export interface LoadOrder {
   readonly port: number;
@@ -33,6 +33,7 @@ async function handshake({ port, root }: LoadOrder, serverName: string): Promise
     serverName,
     roots,
     groups: [NamedGroup.x25519],
+    suites: [CipherSuite.TLS_AES_128_GCM_SHA256],
   });
   await client.close();
 }

@@ -32,6 +32,8 @@ const ONCE = 1;
 
 export const CONDITIONS: readonly Condition[] = [
   must("A full handshake, by Bun.listen's", "bun: full none: sotto ÷ Bun.listen", 1),
+  // Behind a handshake alone some send their tickets, and some only with an answer.
+  must("… with a request and tickets", "bun: full get: sotto ÷ Bun.listen", 1),
   must("An ECH handshake, by Go's", "bun: ECH accepted none: sotto ÷ Go", 0.65),
   must("An ECH handshake, by Caddy's", "bun: ECH accepted none: sotto ÷ Caddy", 0.6),
   must("GREASE ECH, by none", "bun: own client: GREASE get: sotto ÷ plain", 1.05),

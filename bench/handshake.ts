@@ -12,6 +12,7 @@ import { peerSubjects } from "./peers/peers.ts";
 import { CpuClock } from "./processes.ts";
 import { type Row, ROWS } from "./rows.ts";
 import { inRounds } from "./rounds.ts";
+import { type Sent, sentNote, whatIsSent } from "./sent.ts";
 import { ours, reference, startServer } from "./servers.ts";
 import { NAME, PAGE, RSA_NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
@@ -89,6 +90,9 @@ async function measureStart(
   const servers: Server[] = [];
   try {
     for (const subject of subjects) servers.push(await startServer(subject, setup));
+    const sent: [string, Sent][] = [];
+    for (const server of servers) sent.push([server.subject.label, await whatIsSent(server)]);
+    note(sentNote(sent));
     const cells = await agreeing(
       servers.flatMap((server) =>
         rows.filter((row) => takesPart(server, row)).map((row) => new Cell(server, row, clients))

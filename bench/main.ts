@@ -15,6 +15,7 @@ import { type CommandLine, IN_PROCESS, parseOptions, USAGE, UsageError } from ".
 import { whyNotPinned } from "./processes.ts";
 import { readmeTable } from "./readme.ts";
 import { comparison, conditionsTable, type Figure, readReport, writeReport } from "./report.ts";
+import { duration } from "./rounds.ts";
 import { METHOD, SUBJECTS, World } from "./subjects.ts";
 
 async function main(line: CommandLine): Promise<void> {
@@ -64,16 +65,22 @@ async function measure(line: CommandLine): Promise<Measured> {
   }
   const figures: Figure[] = [];
   const violated: string[] = [];
-  const world = new World(new Clients(go), progress);
+  const world = new World(new Clients(go));
   if (wantsClient && go === undefined) {
     world.note("The load is from sotto's own client, without X25519MLKEM768 and open loops.");
   }
   try {
     for (const [i, bench] of line.benches.entries()) {
-      if (line.isBrief) progress(`${bench} (${i + 1} of ${line.benches.length})`);
+      const which = line.isBrief ? `${bench}, ${i + 1} of ${line.benches.length}` : bench;
+      world.say = (text) => progress(`${which}: ${text}`);
+      world.say("starting");
+      const begin = performance.now();
       const outcome = await SUBJECTS[bench](world, line.options(bench));
+      const took = duration((performance.now() - begin) / 1000);
       endProgress();
-      console.log(line.isBrief ? `## ${bench}\n\n${outcome.text}\n` : outcome.text);
+      console.log(
+        line.isBrief ? `## ${bench} (${took})\n\n${outcome.text}\n` : `${outcome.text}\n\n${took}`,
+      );
       figures.push(...outcome.figures);
       violated.push(...outcome.violated ?? []);
     }

@@ -56,14 +56,14 @@ export interface Outcome {
 /** What the benches of one run share. */
 export class World {
   readonly clients: Clients;
-  readonly say: (line: string) => void;
+  /** Progress, a line at a time. */
+  say: (line: string) => void = () => {};
   /** What a reader of the results must know. */
   readonly notes: string[] = [];
   #setup: Promise<Setup> | undefined;
 
-  constructor(clients: Clients, say: (line: string) => void) {
+  constructor(clients: Clients) {
     this.clients = clients;
-    this.say = say;
   }
 
   get setup(): Promise<Setup> {

@@ -85,6 +85,7 @@ export async function measureThroughput(
       servers.push(await startServer(subject, setup));
     }
     const cells = servers.map((server) => new Cell(server, client, clients));
+    say(`${runtime}: warming up`);
     for (const cell of cells) await cell.warmUp(options.warmUp);
     await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
       for (const cell of shuffled(cells)) await cell.measure(options.seconds);

@@ -19,7 +19,7 @@ interface Bun {
   listen(options: {
     hostname: string;
     port: number;
-    tls: { cert: string; key: string };
+    tls: { cert: string; key: string; ALPNProtocols: Uint8Array };
     socket: {
       open(handle: Handle): void;
       data(handle: Handle): void;
@@ -53,8 +53,10 @@ function listen(cert: string, key: string): { readonly port: number } {
     `HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: ${page!.length}\r\n` +
       `Connection: close\r\n\r\n${page}`,
   );
+  const { tls, ...rest } = where(cert, key);
   return Bun.listen({
-    ...where(cert, key),
+    ...rest,
+    tls: { ...tls, ALPNProtocols: Buffer.from("\bhttp/1.1") }, // as all others do
     socket: {
       open() {},
       data(handle) {
