@@ -5,10 +5,21 @@
 import { readdirSync } from "node:fs";
 import { join } from "node:path";
 
+import type { BenchName, RuntimeName } from "./options.ts";
 import { readReport, type Report } from "./report.ts";
 
+const FOLDER = join(import.meta.dirname, "baselines");
+
+/** @param of figures of one bench on one runtime */
+export function baselineFile(
+  of: { readonly runtime: RuntimeName; readonly bench: BenchName },
+  { versions }: Pick<Report["environment"], "versions">,
+): string {
+  return join(FOLDER, `${of.runtime}-${versions[of.runtime]}.${of.bench}.json`);
+}
+
 /** Oldest first: of a figure that several have, the last is to be believed. */
-export function readBaselines(folder = join(import.meta.dirname, "baselines")): Report[] {
+export function readBaselines(folder = FOLDER): Report[] {
   const files = readdirSync(folder).filter((name) => name.endsWith(".json"));
   const reports = files.map((name) => readReport(join(folder, name)));
   const date = ({ environment }: Report): string => environment.date;

@@ -6,9 +6,10 @@
  *
  * @module
  */
+import { relative } from "node:path";
 import process from "node:process";
 
-import { readBaselines } from "./baselines.ts";
+import { baselineFile, readBaselines } from "./baselines.ts";
 import { buildGoClient, Clients } from "./client.ts";
 import { type Environment, readEnvironment } from "./environment.ts";
 import { type CommandLine, IN_PROCESS, parseOptions, USAGE, UsageError } from "./options.ts";
@@ -16,7 +17,7 @@ import { whyNotPinned } from "./processes.ts";
 import { readmeTable } from "./readme.ts";
 import { comparison, conditionsTable, type Figure, readReport, writeReport } from "./report.ts";
 import { duration } from "./rounds.ts";
-import { METHOD, SUBJECTS, World } from "./subjects.ts";
+import { HERE, METHOD, SUBJECTS, World } from "./subjects.ts";
 
 async function main(line: CommandLine): Promise<void> {
   if (line.help) {
@@ -36,17 +37,27 @@ async function main(line: CommandLine): Promise<void> {
   const { figures, notes, violated } = await measure(line);
   if (before !== undefined) console.log(`\n${comparison(figures, before)}`);
   if (line.conditions || line.isBrief) console.log(`\n${conditionsTable(figures)}`);
-  if (line.json !== undefined) {
+  for (const path of filesOf(line, environment)) {
     const { rounds, connections, warmUp, concurrency, client } = line.options(line.benches[0]!);
     const settings = line.isBrief
       ? { brief: "yes" }
       : { rounds, connections, warmUp, concurrency, client };
-    writeReport(line.json, { bench, environment, settings, figures, notes });
+    writeReport(path, { bench, environment, settings, figures, notes });
+    console.log(`\nwritten: ${relative(process.cwd(), path)}`);
   }
   if (violated.length > 0) {
     process.stderr.write(`\nThis does not hold:\n${violated.join("\n")}\n`);
     process.exitCode = 1;
   }
+}
+
+function filesOf(line: CommandLine, environment: Environment): string[] {
+  const files = line.json === undefined ? [] : [line.json];
+  if (!line.save) return files;
+  const bench = line.benches[0]!;
+  const [asked] = line.options(bench).runtimes;
+  const runtime = IN_PROCESS.includes(bench) ? HERE : asked ?? "bun";
+  return [...files, baselineFile({ runtime, bench }, environment)];
 }
 
 interface Measured {

@@ -23,6 +23,9 @@ export type BenchName = (typeof BENCHES)[number];
 /** They need no server and no client. */
 export const IN_PROCESS: readonly BenchName[] = ["core", "crypto", "parse", "seal", "trie"];
 
+/** Whatever `--runtime` says: that of the bench, or Bun. */
+const ON_ONE_RUNTIME: readonly BenchName[] = [...IN_PROCESS, "forward"];
+
 /** What is said of results that are there already. */
 export const REPORTS = ["readme", "conditions"] as const;
 export type ReportName = (typeof REPORTS)[number];
@@ -77,6 +80,8 @@ export interface CommandLine {
   /** No bench was named: all of them, briefly. */
   readonly isBrief: boolean;
   readonly json: string | undefined;
+  /** Keep the results among the baselines. */
+  readonly save: boolean;
   readonly compare: string | undefined;
   /** Print how the figures stand to what they shall be. */
   readonly conditions: boolean;
@@ -129,6 +134,7 @@ of results that are there:
   --program FILE       another edge.ts than the one of this folder
   --against FILE       compare with that edge.ts in the same run, not with the runtime's own server
   --json FILE          write the results
+  --save               write them into bench/baselines; wants one bench, on one runtime
   --compare FILE       show the change against such a file
   --conditions         say how the figures stand to what they shall be
   --help               this
@@ -205,6 +211,12 @@ export function parseOptions(args: readonly string[]): CommandLine {
     );
   }
   const runtimes = list(values.runtime).map((name) => oneOf("runtime", RUNTIMES, name));
+  if (values.save === true && (word === undefined || isReport)) {
+    throw new UsageError("--save wants one bench");
+  }
+  if (values.save === true && runtimes.length !== 1 && !isOneOf(ON_ONE_RUNTIME, word)) {
+    throw new UsageError(`--save wants one --runtime, accepted: ${RUNTIMES.join(", ")}`);
+  }
   const given = {
     rounds: count("rounds", values.rounds),
     starts: count("starts", values.starts),
@@ -241,6 +253,7 @@ export function parseOptions(args: readonly string[]): CommandLine {
     help: values.help === true,
     isBrief,
     json: values.json,
+    save: values.save === true,
     compare: values.compare,
     conditions: values.conditions === true,
     options(bench) {
@@ -275,6 +288,7 @@ function parse(args: readonly string[]) {
         program: { type: "string" },
         against: { type: "string" },
         json: { type: "string" },
+        save: { type: "boolean" },
         compare: { type: "string" },
         conditions: { type: "boolean" },
         help: { type: "boolean", short: "h" },

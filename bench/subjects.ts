@@ -220,7 +220,11 @@ export const SUBJECTS: Record<BenchName, Run> = {
 };
 
 /** Where the bench runs, and what runs in its process. */
-const HERE: RuntimeName = "Bun" in globalThis ? "bun" : "Deno" in globalThis ? "deno" : "node";
+export const HERE: RuntimeName = "Bun" in globalThis
+  ? "bun"
+  : "Deno" in globalThis
+  ? "deno"
+  : "node";
 
 /** In one paragraph, for who reads nothing else. */
 export const METHOD = `\

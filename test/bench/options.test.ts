@@ -1,5 +1,6 @@
 import { expect, test } from "vitest";
 
+import { baselineFile } from "../../bench/baselines.ts";
 import { BENCHES, parseOptions, REPORTS, USAGE, UsageError } from "../../bench/options.ts";
 
 test("A bench by itself has the defaults", () => {
@@ -81,6 +82,19 @@ test("Reports of what is there run no bench", () => {
   expect(parseOptions(["--help"])).toMatchObject({ help: true });
 });
 
+test("Results are kept by bench and runtime", () => {
+  expect(parseOptions(["crypto", "--save"]).save).toBe(true);
+  expect(parseOptions(["forward", "--save"]).save).toBe(true);
+  expect(parseOptions(["idle", "--runtime", "deno", "--save"]).save).toBe(true);
+  expect(() => parseOptions(["--save"])).toThrow("--save wants one bench");
+  expect(() => parseOptions(["readme", "--save"])).toThrow("--save wants one bench");
+  expect(() => parseOptions(["idle", "--save"])).toThrow(
+    "--save wants one --runtime, accepted: bun",
+  );
+  const file = baselineFile({ runtime: "deno", bench: "idle" }, { versions: { deno: "2.9.6" } });
+  expect(file).toMatch(/bench\/baselines\/deno-2\.9\.6\.idle\.json$/);
+});
+
 test("Peers can be none", () => {
   expect(parseOptions(["handshake", "--peers", "none"]).options("handshake").peers).toEqual([]);
 });
@@ -122,7 +136,7 @@ test("The usage names every bench and every option", () => {
   for (
     const option of [
       "runtime peers rounds connections warm-up concurrency seconds megabytes handshakes minutes",
-      "rows client program against json compare conditions help",
+      "rows client program against json save compare conditions help",
     ].join(" ").split(" ")
   ) {
     expect(USAGE).toContain(`--${option} `);
