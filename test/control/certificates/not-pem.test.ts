@@ -78,8 +78,8 @@ test.for(
     ["a.key", 'it holds no "BEGIN CERTIFICATE" block, but "BEGIN PRIVATE KEY"'],
     ["utf16.crt", "it is text in UTF-16. Convert it with: iconv -f UTF-16 -t UTF-8 FILE > NEW"],
     ["empty", "it is empty"],
-    ["cut.crt", `CERTIFICATE in line 1 has no end, "-----END CERTIFICATE-----". ${AGAIN}`],
-    ["changed.crt", `CERTIFICATE in line 1 is damaged: line 3 is not base64. ${AGAIN}`],
+    ["cut.crt", `"CERTIFICATE" in line 1 has no end, "-----END CERTIFICATE-----". ${AGAIN}`],
+    ["changed.crt", `"CERTIFICATE" in line 1 is damaged: line 3 is not base64. ${AGAIN}`],
     ["lost-line.crt", "certificate 1 of 1: its PEM block is damaged: it has"],
   ] as const,
 )("As a certificate, or a CA's: %s", async ([name, message]) => {
@@ -129,7 +129,7 @@ test.for(
     ["a.p7.pem", 'it holds no "BEGIN PRIVATE KEY" block, but "BEGIN PKCS7"'],
     ["encrypted.key", "the key is encrypted. Decrypt it with: openssl pkey -in FILE -out NEW"],
     ["encrypted-sec1.key", "the key is encrypted. Decrypt it with: openssl pkey -in FILE -out NEW"],
-    ["changed.key", `PRIVATE KEY in line 1 is damaged: line 2 is not base64. ${AGAIN}`],
+    ["changed.key", `"PRIVATE KEY" in line 1 is damaged: line 2 is not base64. ${AGAIN}`],
     ["lost-line.key", "its PEM block is damaged: it has"],
   ] as const,
 )("As a key: %s", async ([name, message]) => {
