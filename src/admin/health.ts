@@ -33,7 +33,7 @@ export interface HealthParts {
  * `GET /healthz`: 200 as long as the process answers. `GET /readyz`: 200 once it can serve, with how many workers there
  * are, if there are any, else 503 with what is missing, a word a line. `GET /counters`: what happened so far, in JSON,
  * the serving thread's lag among it. `POST /reload`: a `ReloadAnswer` once that is over, with 200 or, where all is as it
- * was, 422. `POST /stop`: 202, then it drains and ends.
+ * was, 422, or 503 where the configuration was not even read. `POST /stop`: 202, then it drains and ends.
  */
 export function healthApp(parts: HealthParts): Hono {
   const { pid, health, stop, counters = () => ({}), reload } = parts;
@@ -57,12 +57,14 @@ export function healthApp(parts: HealthParts): Hono {
     app.post("/reload", async (c) => {
       const answer = (outcome: ReloadOutcome) => ({ pid, ...outcome }) satisfies ReloadAnswer;
       if (waiting === MAX_WAITING) {
-        return c.json(answer({ err: `${MAX_WAITING} others wait for a reload already` }), 503);
+        const err = `${MAX_WAITING} others wait for a reload already. Try again in a moment`;
+        return c.json(answer({ err, isUnread: true }), 503);
       }
       waiting++;
       try {
         const outcome = await reload();
-        return c.json(answer(outcome), "err" in outcome ? 422 : 200);
+        if (!("err" in outcome)) return c.json(answer(outcome));
+        return c.json(answer(outcome), outcome.isUnread ? 503 : 422);
       } finally {
         waiting--;
       }

@@ -2,7 +2,9 @@
 import { realpathSync } from "node:fs";
 import { readFile } from "node:fs/promises";
 import process from "node:process";
+import { setTimeout as delay } from "node:timers/promises";
 
+import { ConfigError } from "../config/error.ts";
 import { postToInstance } from "../control/ask-instance.ts";
 import { type Instance, instanceSocket, readInstanceLocks } from "../control/instance-lock.ts";
 import { isInOtherContainer, isSameProcess } from "../control/process-identity.ts";
@@ -11,6 +13,7 @@ import type { CommonArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
 import { CommandError } from "./explain.ts";
 import { findConfig } from "./find-config.ts";
+import { programName } from "./report.ts";
 
 /**
  * Has those who serve from the data folder take their configuration anew, and says what came of it. It is checked here
@@ -23,17 +26,15 @@ import { findConfig } from "./find-config.ts";
  * @throws {CommandError} nobody serves, or somebody goes on with its old configuration
  */
 export async function reload(args: CommonArguments): Promise<void> {
-  const checked = await findConfig(args.config);
   const { path } = findDataFolder(args.data, process.env, process.cwd());
-  const all = await readInstanceLocks(path);
-  if (all.length === 0) {
-    throw new CommandError(
-      `no sotto serves from ${path}. Another user's folder, as under sudo, is named with --data`,
-    );
-  }
+  const checked = await findConfig(args.config).catch(async (error: unknown) => {
+    throw error instanceof ConfigError ? await ofChecked(error, path) : error;
+  });
+  const all = await whoServes(path);
+  if (all.length === 0) throw nobody(path, args);
   const refusals: string[] = [];
   for (const instances of byProcess(all)) {
-    const where = instances.map(({ address }) => address).join(" and ");
+    const where = placesOf(instances);
     try {
       const answer = await withNotice(where, () => ask(path, instances, where));
       if (answer === undefined) await tellBySignal(instances[0]!, where);
@@ -46,6 +47,41 @@ export async function reload(args: CommonArguments): Promise<void> {
   if (refusals.length > 0) throw new CommandError(refusals.join("\n"));
 }
 
+/** Whoever has a wrong file wants to know what it has broken: nothing. */
+async function ofChecked(error: ConfigError, folder: string): Promise<Error> {
+  const all = await readInstanceLocks(folder);
+  if (all.length === 0) return error;
+  const goOn = byProcess(all).map((instances) =>
+    `The sotto on ${placesOf(instances)} was not told, and goes on with its old configuration`
+  );
+  return new CommandError([error.message, ...goOn].join("\n"), { cause: error });
+}
+
+/** One that is about to serve has no lock yet: it may have been started just now. */
+async function whoServes(folder: string): Promise<readonly Instance[]> {
+  for (let look = 1;; look++) {
+    const all = await readInstanceLocks(folder);
+    if (all.length > 0 || look === MAX_LOOKS) return all;
+    await delay(LOOK_MS);
+  }
+}
+
+const LOOK_MS = 200;
+const MAX_LOOKS = 10;
+
+function nobody(folder: string, { config, data }: CommonArguments): CommandError {
+  const runtime = (["bun", "deno"] as const).find((name) => name in process.versions) ?? "node";
+  const options = [["--config", config], ["--data", data]].filter(([, value]) =>
+    value !== undefined
+  );
+  const command = [programName(runtime, process.argv[1]), ...options.flat()].join(" ");
+  return new CommandError(
+    `no sotto serves from ${folder}, and none began to within ${MAX_LOOKS * LOOK_MS / 1000} s. ` +
+      `Start one with: ${command}. ` +
+      "One that serves from another folder, as another user's does, is named with --data DIR",
+  );
+}
+
 /** A process has a lock for each address. */
 function byProcess(instances: readonly Instance[]): Instance[][] {
   const found: Instance[][] = [];
@@ -55,6 +91,10 @@ function byProcess(instances: readonly Instance[]): Instance[][] {
     else same.push(instance);
   }
   return found;
+}
+
+function placesOf(instances: readonly Instance[]): string {
+  return instances.map(({ address }) => address).join(" and ");
 }
 
 /** Undefined: it has no socket. That lies beside the lock of one of its addresses. */
@@ -134,7 +174,9 @@ async function withNotice<T>(where: string, work: () => Promise<T>): Promise<T> 
 function sayWhatCameOf(answer: ReloadAnswer, where: string, checked: string | undefined): void {
   if ("err" in answer) {
     throw new CommandError(
-      `the sotto on ${where} goes on with its old configuration: ${answer.err}`,
+      `the sotto on ${where} ${
+        answer.isUnread ? "has not read its configuration" : "goes on with its old configuration"
+      }: ${answer.err}`,
     );
   }
   const { config, sites, warnings } = answer;

@@ -57,7 +57,7 @@ export class Reloader {
   }
 
   async #reload(): Promise<ReloadOutcome> {
-    if (this.#isStopped) return { err: "it is about to end" };
+    if (this.#isStopped) return { err: "it is about to end", isUnread: true };
     const { load, reload, log } = this.#parts;
     try {
       const next = await load();

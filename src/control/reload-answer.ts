@@ -17,6 +17,8 @@ const RELOADED = z.object({
 const REFUSED = z.object({
   /** Why, as the log has it. */
   err: z.string(),
+  /** It has not even read the configuration. */
+  isUnread: z.optional(z.literal(true)),
 });
 
 /** `pid` is whose answer it is: a socket in the data folder goes from one process to its successor. */

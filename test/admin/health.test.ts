@@ -62,6 +62,7 @@ test("A POST has it reload, and is answered with what came of that", async () =>
   const outcomes: ReloadOutcome[] = [
     { config: "/etc/sotto.toml", sites: 3, warnings: ["a warning"] },
     { err: "sotto.toml:1:1: wrong" },
+    { err: "it is about to end", isUnread: true },
   ];
   const reload = () => Promise.resolve(outcomes.shift()!);
   const app = healthApp({ pid: 7, health: () => READY, stop() {}, reload });
@@ -70,7 +71,7 @@ test("A POST has it reload, and is answered with what came of that", async () =>
     return [response.status, await response.json()] as const;
   };
   expect((await app.request("/reload")).status).toBe(404);
-  expect(outcomes).toHaveLength(2);
+  expect(outcomes).toHaveLength(3);
   const [ok, good] = await ask();
   expect(ok).toBe(200);
   expect(RELOAD_ANSWER.parse(good)).toEqual({
@@ -82,6 +83,9 @@ test("A POST has it reload, and is answered with what came of that", async () =>
   const [refused, bad] = await ask();
   expect(refused).toBe(422);
   expect(RELOAD_ANSWER.parse(bad)).toEqual({ pid: 7, err: "sotto.toml:1:1: wrong" });
+  const [unread, late] = await ask();
+  expect(unread).toBe(503);
+  expect(RELOAD_ANSWER.parse(late)).toEqual({ pid: 7, err: "it is about to end", isUnread: true });
 });
 
 test("Only so many wait for a reload at once; whoever comes beyond is told at once", async () => {
@@ -93,7 +97,8 @@ test("Only so many wait for a reload at once; whoever comes beyond is told at on
   expect(response.status).toBe(503);
   expect(RELOAD_ANSWER.parse(await response.json())).toEqual({
     pid: 7,
-    err: "32 others wait for a reload already",
+    err: "32 others wait for a reload already. Try again in a moment",
+    isUnread: true,
   });
   over.resolve({ config: null, sites: 1, warnings: [] });
   for (const { status } of await Promise.all(waiting)) expect(status).toBe(200);

@@ -2,28 +2,34 @@ import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
 import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
-import { dirname, join } from "node:path";
+import { dirname, join, relative } from "node:path";
 import process from "node:process";
 import { setTimeout as delay } from "node:timers/promises";
 
 import { describe, expect, onTestFinished, test, vi } from "vitest";
 
+import { CommandError } from "../../src/cli/explain.ts";
 import { reload } from "../../src/cli/reload.ts";
 import { instanceSocket, takeInstanceLock } from "../../src/control/instance-lock.ts";
 import { thisProcess } from "../../src/control/process-identity.ts";
 import { serve } from "../../src/mod.ts";
 import { serveUnix } from "../../src/runtime/unix-http.ts";
 import { testCertificate } from "../support/certificates.ts";
+import { EDGE, type Ended } from "../support/program.ts";
 import { CliKit, type Serving } from "./cli-kit.ts";
 
+const runtime = (["bun", "deno"] as const).find((name) => name in process.versions) ?? "node";
 const cli = new CliKit("reload");
 const path = (name: string) => join(cli.folder, name);
 const configure = (toml: string) => writeFile(path("sotto.toml"), toml);
 const site = (name: string, more: string) => `[[site]]\nnames = ["${name}"]\n${more}\n`;
 const respond = (name: string, text: string) => site(name, `respond = "${text}"`);
 const serveHere = (...args: string[]) => cli.serve(["--log", "json", ...args]);
-const askToReload = (...args: string[]) =>
-  cli.program(["reload", "--data", path("data"), ...args]).ended;
+async function askToReload(...args: string[]): Promise<Ended> {
+  const ended = await cli.program(["reload", "--data", path("data"), ...args]).ended;
+  // That depends on the machine.
+  return { ...ended, stderr: ended.stderr.replace(/^waiting for the sotto on .* …\n/gm, "") };
+}
 const placeOf = ({ https }: Serving) => `127.0.0.1:${https}`;
 
 async function logged({ stderr }: Serving, event: string): Promise<void> {
@@ -130,12 +136,45 @@ test("What is wrong with its text is said before anybody is asked", async () => 
     code: 1,
     stdout: "",
     stderr:
-      "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n",
+      "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n" +
+      `The sotto on ${placeOf(serving)} was not told, and goes on with its old configuration\n`,
   });
   expect(serving.stderr()).not.toContain("reload_failed");
-  const nobody = await askToReload("--config", "/dev/null", "--data", path("no"));
-  expect(nobody.code).toBe(1);
-  expect(nobody.stderr).toContain(`no sotto serves from ${path("no")}`);
+  expect(await serving.get("a.localhost")).toBe("one");
+  expect((await askToReload("--data", path("no"))).stderr).toBe(
+    "sotto: sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes\n",
+  );
+});
+
+test("Who is told by a signal says in its log that the old configuration goes on", async () => {
+  await configure(respond("a.localhost", "one"));
+  const serving = await serveHere();
+  await configure(site("a.localhost", "respond = 3"));
+  process.kill(serving.ready.pid, "SIGHUP");
+  await logged(serving, "reload_failed");
+  const line = serving.stderr().split("\n").find((line) => line.includes("reload_failed"))!;
+  expect(JSON.parse(line)).toMatchObject({
+    level: "error",
+    err: "sotto.toml:3:11: site[0].respond: found 3, accepted: the text to answer with, in quotes",
+    what: "the old configuration goes on serving",
+  });
+});
+
+test("Where nobody serves it is said how to start one", async () => {
+  const start = { bun: "bun run", deno: "deno run -A", node: "node" }[runtime];
+  const program = `${start} ${relative(cli.folder, EDGE)}`;
+  const ended = await askToReload("--config", "/dev/null");
+  expect(ended).toEqual({
+    code: 1,
+    stdout: "",
+    stderr:
+      `sotto: no sotto serves from ${
+        path("data")
+      }, and none began to within 2 s. Start one with: ` +
+      `${program} --config /dev/null --data ${path("data")}. ` +
+      "One that serves from another folder, as another user's does, " +
+      "is named with --data DIR\n",
+  });
 });
 
 test("A file that is not the one that is served is told of", async () => {
@@ -251,6 +290,25 @@ describe("What a sotto answers that", () => {
     await reload({ config: undefined, data });
     expect(stdout[0]).toContain(`told process ${process.pid} on ${address} to reload, by a signal`);
     while (signals === 0) await delay(10);
+  });
+
+  test("comes to serve while it is asked for: it is waited for", async () => {
+    const stdout = heard("stdout");
+    const asked = reload({ config: undefined, data: path("data") });
+    await delay(300); // after the first look
+    await pretend(() => Response.json({ pid: process.pid, config: null, sites: 1, warnings: [] }));
+    await asked;
+    expect(stdout[0]).toContain("reloaded: 1 site from the default");
+  });
+
+  test("has not read its configuration says no word of what is wrong with it", async () => {
+    const err = "32 others wait for a reload already. Try again in a moment";
+    const data = await pretend(() =>
+      Response.json({ pid: process.pid, err, isUnread: true }, { status: 503 })
+    );
+    await expect(reload({ config: undefined, data })).rejects.toThrow(
+      new CommandError(`the sotto on ${address} has not read its configuration: ${err}`),
+    );
   });
 
   test("breaks off is no answer, and no reason for a signal", async () => {

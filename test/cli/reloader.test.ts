@@ -72,7 +72,7 @@ test("One that fails says why to whoever asked for it, and the next one is made 
 test("Nothing is taken any more by one that is about to end", async () => {
   const { reloader, loads } = prepare();
   reloader.stop();
-  expect(await reloader.reload()).toEqual({ err: "it is about to end" });
+  expect(await reloader.reload()).toEqual({ err: "it is about to end", isUnread: true });
   expect(loads()).toBe(0);
 });
 
