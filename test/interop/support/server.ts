@@ -21,7 +21,7 @@ export const PROJECT = resolve(import.meta.dirname, "../../..");
 const BIN = join(PROJECT, "node_modules/.bin");
 
 /** With the collector within reach of the script. */
-const RUN: Record<RuntimeName, readonly string[]> = {
+export const RUN: Record<RuntimeName, readonly string[]> = {
   bun: [join(BIN, "bun"), "run"],
   deno: [join(BIN, "deno"), "run", "-A", "--v8-flags=--expose-gc"],
   node: [join(BIN, "node"), "--expose-gc"],
