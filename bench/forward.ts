@@ -32,7 +32,7 @@ import {
   takesConnections,
 } from "./processes.ts";
 import type { BenchOptions } from "./options.ts";
-import { inRounds } from "./rounds.ts";
+import { inRounds, inStarts } from "./rounds.ts";
 import { table } from "./report.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
 
@@ -187,6 +187,34 @@ export async function measureForward(
   say: (line: string) => void,
   note: (line: string) => void,
 ): Promise<ForwardResult[]> {
+  const cells = await inStarts(
+    options,
+    say,
+    (rounds, say, isFirst) =>
+      measureStart({ ...options, rounds }, setup, say, (line) => isFirst && note(line)),
+    ({ values }) => values,
+  );
+  return LOADS.map((load) => {
+    const [own, ...others] = cells.filter((cell) => cell.load === load) as [Cell, ...Cell[]];
+    return {
+      load: load.id,
+      unit: load.unit,
+      ours: estimate(own.values),
+      others: others.map(({ label, values }) => ({
+        label,
+        cost: estimate(values),
+        ratio: estimateRatio(own.values, values),
+      })),
+    };
+  });
+}
+
+async function measureStart(
+  options: BenchOptions,
+  setup: Setup,
+  say: (line: string) => void,
+  note: (line: string) => void,
+): Promise<Cell[]> {
   const programs: Program[] = [];
   let memory: AnyServer | undefined;
   try {
@@ -209,19 +237,7 @@ export async function measureForward(
     await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure();
     });
-    return LOADS.map((load) => {
-      const [own, ...others] = cells.filter((cell) => cell.load === load) as [Cell, ...Cell[]];
-      return {
-        load: load.id,
-        unit: load.unit,
-        ours: estimate(own.values),
-        others: others.map(({ label, values }) => ({
-          label,
-          cost: estimate(values),
-          ratio: estimateRatio(own.values, values),
-        })),
-      };
-    });
+    return cells;
   } finally {
     await memory?.stop();
     for (const program of programs) await stop(program);

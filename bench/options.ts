@@ -43,7 +43,7 @@ export interface BenchOptions {
   /** Undefined: all that are installed, beside Bun. */
   readonly peers: readonly PeerName[] | undefined;
   readonly rounds: number;
-  /** How often the servers are started anew, each time for its part of the rounds (handshake). */
+  /** How often the servers are started anew, each time for its part of the rounds. */
   readonly starts: number;
   /** No further round begins after so long; undefined: all are made. */
   readonly roundSeconds: number | undefined;
@@ -119,7 +119,7 @@ of results that are there:
   --runtime NAMES      bun, deno, node, by comma (default: those that are installed)
   --peers NAMES        go, caddy, nginx, haproxy, by comma, or none (default: those that are installed, beside Bun)
   --rounds N           rounds (default: handshake and record 12, throughput 5, idle 6, core 9, others 30)
-  --starts N           of the servers, each for its part of the rounds (handshake 3, certificates 6)
+  --starts N           of the servers, each for its part of the rounds (certificates 6, handshake, record, forward 3)
   --connections N      per cell and round (handshake, certificates, core 300), held open (idle 5000)
   --warm-up N          connections per server beforehand (handshake 32000, forward and certificates 20000,
                        throughput 5000, idle 1500)
@@ -165,9 +165,9 @@ const COMMON: Numbers = {
 const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
   handshake: { rounds: 12, starts: 3 },
   throughput: { rounds: 5, warmUp: 5000 },
-  record: { rounds: 12 },
+  record: { rounds: 12, starts: 3 },
   idle: { rounds: 6, connections: 5000, warmUp: 1500 },
-  forward: { rounds: 30, warmUp: 20_000 },
+  forward: { rounds: 30, starts: 3, warmUp: 20_000 },
   certificates: { rounds: 30, starts: 6, warmUp: 20_000 },
   soak: {},
   core: {},
@@ -181,9 +181,9 @@ const DEFAULTS: Record<BenchName, Partial<Numbers>> = {
 const BRIEF: Record<BenchName, Partial<Numbers>> = {
   handshake: { rounds: 6, starts: 1, connections: 60, warmUp: 2000 },
   throughput: { rounds: 2, seconds: 2, warmUp: 1000 },
-  record: { rounds: 6, megabytes: 64 },
+  record: { rounds: 6, starts: 1, megabytes: 64 },
   idle: { rounds: 1, connections: 1000, warmUp: 500 },
-  forward: { rounds: 2, warmUp: 2000 },
+  forward: { rounds: 2, starts: 1, warmUp: 2000 },
   certificates: { rounds: 6, starts: 2, connections: 60, warmUp: 1000 },
   soak: { handshakes: 3000, minutes: 0.5 },
   core: { rounds: 3, connections: 100 },

@@ -13,7 +13,7 @@ import { join } from "node:path";
 import { type ClientName, type Clients, SUITE } from "./client.ts";
 import type { BenchOptions, RuntimeName } from "./options.ts";
 import { CpuClock } from "./processes.ts";
-import { inRounds } from "./rounds.ts";
+import { inRounds, inStarts } from "./rounds.ts";
 import { BUN_SERVE, ours, reference, startServer } from "./servers.ts";
 import { NAME, type Server, type Setup, type Subject } from "./setup.ts";
 import { type Estimate, estimate, estimateRatio, shuffled } from "./statistics.ts";
@@ -59,6 +59,34 @@ export async function measureRecords(
   clients: Clients,
   say: (line: string) => void,
 ): Promise<RecordResult[]> {
+  const cells = await inStarts(
+    options,
+    (line) => say(`${runtime}: ${line}`),
+    (rounds, say) => measureStart(runtime, { ...options, rounds }, setup, clients, say),
+    ({ costs }) => costs,
+  );
+  return [...new Set(cells.map(({ way }) => way))].map((way) => {
+    const inRow = cells.filter((cell) => cell.way === way);
+    const [own] = inRow as [Cell];
+    return {
+      runtime,
+      direction: way.ownSuite ? `${way.direction}, own suite` : way.direction,
+      servers: inRow.map((cell) => ({
+        label: cell.server.subject.label,
+        cost: estimate(cell.costs),
+        ratio: cell === own ? undefined : estimateRatio(own.costs, cell.costs),
+      })),
+    };
+  });
+}
+
+async function measureStart(
+  runtime: RuntimeName,
+  options: BenchOptions,
+  setup: Setup,
+  clients: Clients,
+  say: (line: string) => void,
+): Promise<Cell[]> {
   const client: ClientName = clients.go === undefined ? "own" : options.client ?? "go";
   const servers: Server[] = [];
   try {
@@ -71,27 +99,15 @@ export async function measureRecords(
       ways.map((way) => new Cell(server, way, client, clients))
     );
     for (const cell of cells) await cell.check();
-    if (prefers !== SUITE) say(`${runtime}: sotto prefers ${prefers}`);
-    say(`${runtime}: all agree; warming up`);
+    if (prefers !== SUITE) say(`sotto prefers ${prefers}`);
+    say("all agree; warming up");
     for (let i = 0; i < WARM_UPS; i++) {
       for (const cell of cells) await cell.move(options.megabytes * 1e6);
     }
-    await inRounds(options, (line) => say(`${runtime}: ${line}`), async () => {
+    await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure(options.megabytes * 1e6);
     });
-    return ways.map((way) => {
-      const inRow = cells.filter((cell) => cell.way === way);
-      const [own] = inRow as [Cell];
-      return {
-        runtime,
-        direction: way.ownSuite ? `${way.direction}, own suite` : way.direction,
-        servers: inRow.map((cell) => ({
-          label: cell.server.subject.label,
-          cost: estimate(cell.costs),
-          ratio: cell === own ? undefined : estimateRatio(own.costs, cell.costs),
-        })),
-      };
-    });
+    return cells;
   } finally {
     for (const server of servers) await server.stop();
   }

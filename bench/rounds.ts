@@ -30,6 +30,32 @@ export async function inRounds(
   }
 }
 
+/**
+ * The servers several times, each time for its part of the rounds: two processes of one program differ for as long as they
+ * live.
+ *
+ * @param start what one start measures: the same cells in the same order, each with the values of its rounds
+ * @returns the cells of the first, with the values of all
+ */
+export async function inStarts<T>(
+  { rounds, starts }: Pick<BenchOptions, "rounds" | "starts">,
+  say: (line: string) => void,
+  start: (rounds: number, say: (line: string) => void, isFirst: boolean) => Promise<T[]>,
+  valuesOf: (cell: T) => number[],
+): Promise<T[]> {
+  const all: T[][] = [];
+  for (let which = 1; which <= starts; which++) {
+    const where = starts === 1 ? "" : `start ${which} of ${starts}, `;
+    const saying = (line: string): void => say(`${where}${line}`);
+    all.push(await start(Math.ceil(rounds / starts), saying, which === 1));
+  }
+  const [first, ...later] = all as [T[], ...T[][]];
+  for (const [i, cell] of first.entries()) {
+    valuesOf(cell).push(...later.flatMap((cells) => valuesOf(cells[i]!)));
+  }
+  return first;
+}
+
 /** As people read it: "40 s", "3 min". */
 export function duration(seconds: number): string {
   return seconds < 100 ? `${seconds.toFixed(0)} s` : `${(seconds / 60).toFixed(0)} min`;

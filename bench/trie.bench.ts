@@ -94,17 +94,20 @@ async function lookups(
   const changed = new NameIndex(trie).withChanges(
     Array.from({ length: 2048 }, (_, i) => ({ name: `new${i}.example`, index: i })),
   );
-  const kinds = Object.entries(questionsAbout(all, map));
+  const count = Math.min(MOST_QUESTIONS, all.length);
+  const kinds = Object.entries(questionsAbout(all, map, count));
   const cells: Record<string, () => number> = {
-    "cold read": coldRead(trie.toBytes().length),
+    "cold read": coldRead(trie.toBytes().length, count),
     "read back": () => cpuTime(() => SniTrie.fromBytes(trie.toBytes())),
   };
   for (const [kind, questions] of kinds) {
     check(questions, trie, changed, map);
-    cells[`${kind}: trie`] = () => nanos((from, to) => askTrie(trie, questions, from, to));
-    cells[`${kind}: index`] = () => nanos((from, to) => askTrie(changed, questions, from, to));
-    cells[`${kind}: map`] = () => nanos((from, to) => askMap(map, questions, from, to));
-    cells[`${kind}: ready`] = () => nanos((from, to) => askMapByStrings(map, questions, from, to));
+    cells[`${kind}: trie`] = () => nanos(count, (from, to) => askTrie(trie, questions, from, to));
+    cells[`${kind}: index`] = () =>
+      nanos(count, (from, to) => askTrie(changed, questions, from, to));
+    cells[`${kind}: map`] = () => nanos(count, (from, to) => askMap(map, questions, from, to));
+    cells[`${kind}: ready`] = () =>
+      nanos(count, (from, to) => askMapByStrings(map, questions, from, to));
   }
   const samples = await inTurn(cells, options, (line) => say(`lookups, ${line}`));
   const of = (cell: string): Estimate => estimate(samples[cell]!);
@@ -159,7 +162,7 @@ async function changes(all: readonly string[], large: SniTrie): Promise<Row[]> {
   let index = new NameIndex(base);
   const times: number[] = [];
   heapBytes();
-  for (let i = 0; i < 4000; i++) {
+  for (let i = 0; i < Math.min(MOST_CHANGES, all.length); i++) {
     const change = [{ name: `added${i}.example.org`, index: i }];
     times.push(cpuTime(() => index = index.withChanges(change)));
     if (i % 100 === 0) await pause();
@@ -185,7 +188,7 @@ async function changes(all: readonly string[], large: SniTrie): Promise<Row[]> {
 const ONE_MORE = "one name more over 100,000";
 
 /** What the machine takes for a read that depends on the one before, all over `length` bytes: no lookup can be faster. */
-function coldRead(length: number): () => number {
+function coldRead(length: number, count: number): () => number {
   const random = generator(3);
   const next = Uint32Array.from({ length: length >> 2 }, (_, i) => i);
   for (let i = next.length - 1; i > 0; i--) { // one cycle through all (Sattolo)
@@ -194,7 +197,7 @@ function coldRead(length: number): () => number {
   }
   let at = 0;
   return () =>
-    nanos((from, to) => {
+    nanos(count, (from, to) => {
       for (let i = from; i < to; i++) at = next[at]!;
       return at;
     });
@@ -208,14 +211,15 @@ interface Questions {
   readonly sum: number;
 }
 
-/** Enough of them that their records do not stay in the caches from round to round. */
-const QUESTIONS = 100_000;
+/** Enough of them that their records do not stay in the caches from round to round; no more than there are names. */
+const MOST_QUESTIONS = 100_000;
+const MOST_CHANGES = 4000;
 const BATCH = 500;
 
 /** ns per question. */
-function nanos(ask: (from: number, to: number) => unknown): number {
+function nanos(questions: number, ask: (from: number, to: number) => unknown): number {
   const batches: number[] = [];
-  for (let from = 0; from < QUESTIONS; from += BATCH) {
+  for (let from = 0; from + BATCH <= questions; from += BATCH) {
     const begin = performance.now();
     ask(from, from + BATCH);
     batches.push((performance.now() - begin) / BATCH * 1e6);
@@ -226,13 +230,14 @@ function nanos(ask: (from: number, to: number) => unknown): number {
 function questionsAbout(
   all: readonly string[],
   map: ReadonlyMap<string, number>,
+  count: number,
 ): Record<string, Questions> {
   const random = generator(7);
   const exact = all.filter((name) => !name.startsWith("*"));
   const wild = all.filter((name) => name.startsWith("*"));
   const pick = (from: readonly string[]): string => from[random() % from.length]!;
   const ask = (make: (i: number) => string): Questions =>
-    pack(Array.from({ length: QUESTIONS }, (_, i) => make(i)), map, random);
+    pack(Array.from({ length: count }, (_, i) => make(i)), map, random);
   return {
     "found": ask(() => pick(exact)),
     "found by wildcard": ask(() => `${LABELS[random() % LABELS.length]!}${pick(wild).slice(1)}`),
@@ -266,7 +271,7 @@ function askTrie(
   trie: SniTrie | NameIndex,
   { bytes, ends }: Questions,
   from = 0,
-  to = QUESTIONS,
+  to = ends.length,
 ): number {
   let sum = 0;
   let start = from === 0 ? 0 : ends[from - 1]!;
@@ -282,7 +287,7 @@ function askMap(
   map: ReadonlyMap<string, number>,
   { bytes, ends }: Questions,
   from = 0,
-  to = QUESTIONS,
+  to = ends.length,
 ): number {
   let sum = 0;
   let start = from === 0 ? 0 : ends[from - 1]!;
@@ -303,7 +308,7 @@ function askMapByStrings(
   map: ReadonlyMap<string, number>,
   { strings }: Questions,
   from = 0,
-  to = QUESTIONS,
+  to = strings.length,
 ): number {
   let sum = 0;
   for (let i = from; i < to; i++) sum += lookUp(map, strings[i]!) ?? 1;

@@ -1,6 +1,6 @@
 import { expect, test } from "vitest";
 
-import { duration, inRounds } from "../../bench/rounds.ts";
+import { duration, inRounds, inStarts } from "../../bench/rounds.ts";
 
 async function run(rounds: number, roundSeconds: number | undefined): Promise<string[]> {
   const said: string[] = [];
@@ -40,4 +40,20 @@ test("Between two rounds a signal is heard", async () => {
     heard.push(isHeard);
   });
   expect(heard.at(-1)).toBe(true);
+});
+
+test("Each start has its part of the rounds, and a cell the values of all starts", async () => {
+  const said: string[] = [];
+  let value = 0;
+  const cells = await inStarts(
+    { rounds: 5, starts: 2 },
+    (line) => said.push(line),
+    (rounds, say, isFirst) => {
+      say(`${rounds} rounds${isFirst ? ", first" : ""}`);
+      return Promise.resolve(["a", "b"].map((id) => ({ id, values: [++value] })));
+    },
+    ({ values }) => values,
+  );
+  expect(said).toEqual(["start 1 of 2, 3 rounds, first", "start 2 of 2, 3 rounds"]);
+  expect(cells).toEqual([{ id: "a", values: [1, 3] }, { id: "b", values: [2, 4] }]);
 });
