@@ -9,7 +9,7 @@ const reports = process.env["SOTTO_REPORTS"];
 export default defineConfig({
   test: {
     include: ["test/**/*.test.ts"],
-    exclude: ["test/interop/**", "test/e2e/**"],
+    exclude: ["test/alone/**", "test/interop/**", "test/e2e/**"],
     testTimeout: 20_000,
     reporters: reports === undefined
       ? ["default"]

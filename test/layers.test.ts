@@ -52,6 +52,7 @@ const MAY_IMPORT: Record<string, Rule> = {
       "crypto/crypto.ts",
       "tls/",
       "config/",
+      "runtime/collector.ts",
       "node:",
       "npm:zod",
       "npm:hpke-js",

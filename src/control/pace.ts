@@ -3,6 +3,7 @@
  * 5 ms).
  * @module
  */
+import { leave } from "../runtime/collector.ts";
 
 /** Tells when a turn is over. Whoever works looks often: each of its steps takes some tenths of a millisecond. */
 export class Pace {
@@ -12,11 +13,16 @@ export class Pace {
     return performance.now() - this.#since > TURN_MS;
   }
 
-  /** Lets the loop have its turn. */
+  /** Lets the loop have its turn, and the collector one of its own: together they would be one long one. */
   async rest(): Promise<void> {
-    await new Promise<void>((resolve) => setImmediate(resolve));
+    await loopTurn();
+    if (leave(TURN_GARBAGE)) await loopTurn();
     this.#since = performance.now();
   }
+}
+
+function loopTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** Work that yields after each step. */
@@ -55,3 +61,5 @@ export async function eachOf<T>(
 }
 
 const TURN_MS = 1;
+/** What a turn leaves behind where it makes and drops objects all the time. */
+const TURN_GARBAGE = 1024 * 1024;

@@ -9,6 +9,7 @@ import { readFileSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { plainAddress } from "./address.ts";
+import { leave } from "./collector.ts";
 import { HttpHop } from "./http-hop.ts";
 import type {
   AnswerHttp,
@@ -200,7 +201,7 @@ class BunSocket extends BunEndpoints implements Socket {
     // One is kept: an allocator that has everything back returns it to the system.
     (lastChunk?.buffer as ArrayBuffer | undefined)?.transfer(0);
     lastChunk = bytes;
-    sinceNudge -= bytes.length;
+    leave(-bytes.length);
   }
   pause(): void {
     this.handle.pause();
@@ -219,25 +220,11 @@ class BunSocket extends BunEndpoints implements Socket {
   }
 }
 
-/**
- * Chunks that nobody gives back, and what a connection leaves behind, are memory whose size Bun's collector notices late:
- * it is told to look every so many bytes, for young garbage only. More often costs more than it saves; where it is less
- * often, the collector begins by itself, and what it finds goes back to the system and has to be asked for again.
- */
-const NUDGE_BYTES = 16 * 1024 * 1024;
 /** What a handshake leaves behind, keys that live outside of the collector's memory among it. */
 const CONNECTION_GARBAGE = 24 * 1024;
 /** Shorter chunks may live among the collector's objects, and asking for their buffer would move them out. */
 const LONG_CHUNK = 4096;
-let sinceNudge = 0;
 let lastChunk: Uint8Array | undefined;
-
-function leave(bytes: number): void {
-  sinceNudge += bytes;
-  if (sinceNudge < NUDGE_BYTES) return;
-  sinceNudge = 0;
-  bun!.gc(false);
-}
 
 const HANDLERS = {
   binaryType: "uint8array",
@@ -266,7 +253,6 @@ const HANDLERS = {
 /** What we use of Bun's globals. */
 interface Bun {
   readonly version: string;
-  gc(full: boolean): void;
   listen<Data>(options: {
     hostname: string;
     port: number;
