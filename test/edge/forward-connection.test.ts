@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import type { Upstreams } from "../../src/edge/upstreams/upstreams.ts";
 import { FakeClient, FakeRuntime, heard } from "./forward-fakes.ts";
 import { testUpstreams } from "./forward-kit.ts";
 
@@ -89,11 +90,58 @@ describe("a forwarded connection", () => {
   });
 });
 
-async function open(wish: { proxyProtocol?: 0 | 1 } = {}) {
+describe("an upstream that breaks off without an answer", () => {
+  const broken = { failures: 1 };
+
+  it("has failed where the client has said nothing, however lately it answered another one", async () => {
+    const { runtime, upstreams } = await open({ among: [A] });
+    await answers(runtime);
+    new FakeClient(upstreams, [A]);
+    const socket = runtime.asked.at(-1)!.accept();
+    await heard();
+    socket.closes(reset());
+    expect(upstreams.of(A)).toMatchObject(broken);
+  });
+
+  it("has failed behind a client's bytes where nobody has had an answer lately", async () => {
+    const { clock, runtime, upstreams } = await open({ among: [A] });
+    await answers(runtime);
+    clock.advance(upstreams.limits.trustedForMs);
+    await breaksOff(upstreams, runtime);
+    expect(upstreams.of(A)).toMatchObject(broken);
+  });
+
+  it("has not failed behind a client's bytes where another one has: no client takes it from the others", async () => {
+    const { clock, runtime, upstreams } = await open({ among: [A] });
+    await answers(runtime);
+    clock.advance(upstreams.limits.trustedForMs - 1);
+    await breaksOff(upstreams, runtime);
+    expect(upstreams.of(A)).toMatchObject({ failures: 0 });
+  });
+
+  /** The first client. */
+  async function answers(runtime: FakeRuntime): Promise<void> {
+    const socket = runtime.asked[0]!.accept();
+    await heard();
+    socket.sends([1]);
+  }
+
+  /** Another one. */
+  async function breaksOff(upstreams: Upstreams, runtime: FakeRuntime): Promise<void> {
+    const client = new FakeClient(upstreams, [A]);
+    client.sends([1]);
+    const socket = runtime.asked.at(-1)!.accept();
+    await heard();
+    socket.closes(reset());
+    expect(client.aborted).toBe(true);
+  }
+});
+
+async function open(wish: { among?: typeof A[]; proxyProtocol?: 0 | 1 } = {}) {
   const runtime = new FakeRuntime();
-  const { upstreams } = await testUpstreams({ runtime });
-  const client = new FakeClient(upstreams, [A, B], wish);
-  return { client, runtime, upstreams };
+  const { upstreams, clock } = await testUpstreams({ runtime });
+  const client = new FakeClient(upstreams, wish.among ?? [A, B], wish);
+  return { client, runtime, upstreams, clock };
 }
 
 function reset(): Error {

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from "node:fs";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import type net from "node:net";
@@ -35,6 +35,61 @@ describe("forward", () => {
     expect(await readUntil(client, "path")).toBe("over a path");
     await client.closeWrite();
     expect(await readText(client)).toBe("");
+  });
+
+  it("goes on over a unix socket that vanishes, and knows that nobody else is there until it is back", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "sotto-forward-"));
+    onTestFinished(() => rmSync(folder, { recursive: true, force: true }));
+    const path = join(folder, "app.sock");
+    const first = await TestUpstream.start(echo, { path });
+    const { edge, upstreams, clock, log } = await forwardTo([first.address]);
+    const client = await edge.connect();
+    await client.write(encode("before!"));
+    expect(await readUntil(client, "!")).toBe("before!");
+    rmSync(path);
+    await client.write(encode("after!"));
+    expect(await readUntil(client, "!")).toBe("after!");
+    const early = await edge.connect();
+    await expect(early.read()).rejects.toMatchObject({ alertReceived: "internal_error" });
+    expect(log).toMatchObject([
+      { event: "upstream failed", err: "ENOENT" },
+      { event: "no upstream reached", upstream: `unix:${path}` },
+    ]);
+    clock.advance(upstreams.limits.firstOutMs);
+    writeFileSync(path, "no socket");
+    const again = await edge.connect();
+    await expect(again.read()).rejects.toMatchObject({ alertReceived: "internal_error" });
+    expect(log.at(-2)).toMatchObject({
+      event: "upstream failed",
+      err: "ECONNREFUSED",
+      failures: 2,
+    });
+    rmSync(path);
+    await TestUpstream.start(echo, { path });
+    const late = await edge.connect();
+    await late.write(encode("back!"));
+    expect(await readUntil(late, "!")).toBe("back!");
+    expect(log.at(-1)).toMatchObject({ event: "upstream is back" });
+    await late.close();
+    await client.close();
+    await until(() => edge.server.liveConnections === 0);
+    expect(upstreams.of({ path }).connections).toBe(0);
+  });
+
+  it("passes on an answer that comes before the request is whole, and hears the rest out", async () => {
+    let heard = 0;
+    const upstream = await TestUpstream.start((socket) => {
+      socket.once("data", () => socket.end("too large"));
+      socket.on("data", (chunk: Uint8Array) => heard += chunk.length);
+    });
+    const { edge } = await forwardTo([upstream.address]);
+    const client = await edge.connect();
+    const answer = readText(client);
+    for (let i = 0; i < 100; i++) await client.write(new Uint8Array(100_000));
+    expect(await answer).toBe("too large");
+    await client.close();
+    await until(() => edge.server.liveConnections === 0);
+    await until(() => heard === 10_000_000);
   });
 
   it("passes on what a server says first", async () => {

@@ -75,6 +75,14 @@ describe("an upstream that fails", () => {
   });
 });
 
+describe("the log", () => {
+  it("has what a runtime says of an error without a code", async () => {
+    const { upstreams, log } = await testUpstreams();
+    upstreams.failed(upstreams.of({ path: "a" }), new Error("failed to look it up"));
+    expect(log).toMatchObject([{ event: "upstream failed", err: "failed to look it up" }]);
+  });
+});
+
 describe("checks", () => {
   it("find out that nobody is there, and that somebody is back", async () => {
     const address = await refusingAddress() as { hostname: string; port: number };

@@ -105,7 +105,7 @@ export class ForwardConnection implements HandlerConnection {
     if (!this.#answered) {
       this.#answered = true;
       this.#commit();
-      this.#handler.upstreams.worked(this.#side!.upstream);
+      this.#handler.upstreams.answered(this.#side!.upstream);
     }
     if (!this.#clientFull) return this.#seal(bytes, 0);
     // It was already being read when it was paused.
@@ -139,9 +139,14 @@ export class ForwardConnection implements HandlerConnection {
       if (this.#toClient === undefined) this.#stream.end();
       return;
     }
-    if (!this.#answered) this.#handler.upstreams.failed(side.upstream, error ?? NO_ANSWER);
-    if (this.#committed) this.#stream.abort();
-    else void this.#connect(side.tried);
+    const { upstreams } = this.#handler;
+    if (!this.#committed) {
+      upstreams.failed(side.upstream, error ?? NO_ANSWER);
+      void this.#connect(side.tried);
+      return;
+    }
+    if (!this.#answered) upstreams.brokeOff(side.upstream, error ?? NO_ANSWER);
+    this.#stream.abort();
   }
 
   /** An exception of ours: it ends this connection and no other. */

@@ -11,6 +11,12 @@ export interface UpstreamLimits {
   readonly firstOutMs: number;
   /** … up to this. The first connection that works ends it. */
   readonly maxOutMs: number;
+  /**
+   * One that has answered somebody within this time is not blamed for breaking off a connection behind a client's bytes:
+   * they may be to blame, and no client decides who is out. Connections that are refused, or broken off before, always
+   * count.
+   */
+  readonly trustedForMs: number;
   /** A check that has not connected by then has failed. */
   readonly checkTimeoutMs: number;
 }
@@ -20,5 +26,6 @@ export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
   maxConnectAttempts: 3,
   firstOutMs: 1_000,
   maxOutMs: 60_000,
+  trustedForMs: 1_000,
   checkTimeoutMs: 2_000,
 };

@@ -15,6 +15,8 @@ export class Upstream {
   failures = 0;
   /** Passed over until then, on the clock that only goes forward. */
   outUntilMs = -Infinity;
+  /** When it last said something to somebody. */
+  answeredAtMs = -Infinity;
   /** A check is under way. */
   checking = false;
 

@@ -97,6 +97,18 @@ export class Upstreams {
     });
   }
 
+  /** It ended a connection without an answer, with some of the client's bytes in hand. */
+  brokeOff(upstream: Upstream, error: unknown): void {
+    const trustedUntilMs = upstream.answeredAtMs + this.limits.trustedForMs;
+    if (this.clock.monotonicMs() >= trustedUntilMs) this.failed(upstream, error);
+  }
+
+  /** It has said something. */
+  answered(upstream: Upstream): void {
+    upstream.answeredAtMs = this.clock.monotonicMs();
+    this.worked(upstream);
+  }
+
   worked(upstream: Upstream): void {
     if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
   }
@@ -135,9 +147,10 @@ export class Upstreams {
   }
 }
 
+/** Not all that a runtime throws has one: then what it says. */
 function codeOf(error: unknown): string {
-  const { code, name } = error as { code?: unknown; name?: unknown };
-  return String(code ?? name);
+  const { code, message } = error as { code?: unknown; message?: unknown };
+  return String(code ?? message);
 }
 
 const NO_EVENTS: SocketEvents = {
