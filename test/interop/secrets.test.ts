@@ -227,6 +227,8 @@ describe.each([
       const { pid } = server.events("worker_started").at(-1) as { pid: number };
       process.kill(pid, "SIGKILL");
       await until(() => server.output().includes("worker_died"));
+      const readyz = words`-sS --unix-socket ${server.ready.health!} http://localhost/readyz`;
+      await until(async () => (await run("curl", readyz)).stdout.includes("2 of 2 workers"));
     }
     addAll();
     process.kill(server.ready.pid, "SIGTERM");

@@ -127,7 +127,7 @@ function candidates(text: string): Uint8Array[] {
 }
 
 /**
- * All that is secret in a data folder. Each file has to be of a kind that is known here.
+ * All that is secret in a data folder where nobody comes or goes. Each file has to be of a kind that is known here.
  *
  * @throws {Error} one is not, or a secret is not its owner's alone
  */
@@ -135,8 +135,8 @@ export function addDataFolder(secrets: Secrets, folder: string): void {
   for (const name of readdirSync(folder, { recursive: true, encoding: "utf8" })) {
     if (TEMPORARY.test(name)) continue;
     const path = join(folder, name);
-    const status = statSync(path);
-    if (status.isDirectory() || status.isSocket()) continue;
+    const status = statSync(path, { throwIfNoEntry: false });
+    if (status === undefined || status.isDirectory() || status.isSocket()) continue;
     const kind = KINDS.find(([pattern]) => pattern.test(name));
     if (kind === undefined) throw new Error(`Is ${name} secret? It is of no kind that is known`);
     const [, read] = kind;
@@ -147,7 +147,7 @@ export function addDataFolder(secrets: Secrets, folder: string): void {
 }
 
 /** On its way to a name of its own. */
-const TEMPORARY = /(^|\/)[^/]*~[0-9a-f]{16}$/;
+const TEMPORARY = /~[^/]*$/;
 
 type Read = (secrets: Secrets, name: string, content: Buffer) => void;
 
