@@ -13,11 +13,11 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 
-import { afterAll, beforeAll, describe, expect, test } from "vitest";
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import type { Ready } from "../../src/cli/ready-file.ts";
 import { freePort } from "../support/free-port.ts";
-import { must, words } from "./support/run.ts";
+import { must, run, words } from "./support/run.ts";
 import { PROJECT, SERVER } from "./support/server.ts";
 
 const UNITS = join(PROJECT, "deploy/systemd");
@@ -47,9 +47,13 @@ describe(`deploy/systemd/sotto-${SERVER}.service`, () => {
       writeFileSync(binary, "#!/bin/sh\n");
       chmodSync(binary, 0o755);
       const path = join(folder, name);
-      writeFileSync(path, unit.replaceAll(`/usr/local/bin/${SERVER}`, binary));
-      const { stdout, stderr } = await must("systemd-analyze", ["verify", "--man=no", path]);
-      expect(stdout + stderr).toBe("");
+      const verified = unit.replaceAll(`/usr/local/bin/${SERVER}`, binary);
+      const verify = () => run("systemd-analyze", ["verify", "--man=no", path]);
+      writeFileSync(path, verified);
+      expect(await verify()).toMatchObject({ code: 0, stdout: "", stderr: "" });
+      // It would, of a mistake.
+      writeFileSync(path, verified.replace("NoNewPrivileges=yes", "$&\nNoOldPrivileges=yes"));
+      expect((await verify()).stderr).toContain("NoOldPrivileges");
     },
   );
 
@@ -57,7 +61,11 @@ describe(`deploy/systemd/sotto-${SERVER}.service`, () => {
     const path = join(folder, "sotto.service");
     writeFileSync(path, unit);
     // Fails where the exposure is greater: 10 is worst. The system's own services have 9 and more.
-    await must("systemd-analyze", ["security", "--offline=yes", "--threshold=25", path]);
+    const analyse = () =>
+      run("systemd-analyze", ["security", "--offline=yes", "--threshold=25", path]);
+    expect(await analyse()).toMatchObject({ code: 0 });
+    writeFileSync(path, unit.replaceAll(/^(?:Protect|Restrict|SystemCall).*\n/gm, ""));
+    expect(await analyse()).toMatchObject({ code: 1 });
   });
 
   test("design 12: it names the runtime, not npx, has one capability, no core dumps and many files", () => {
@@ -77,39 +85,47 @@ test(`The command of ${SERVER}'s unit serves, follows itself, and needs no more 
   const port = await freePort();
   const first = await startUnit(port, "1");
   const second = await startUnit(port, "2");
-  try {
-    expect(await first.ended, first.said()).toBe(0);
-    const { root, health } = second.ready;
-    const curl = (...args: string[]) => must("curl", ["-sS", "--max-time", "10", ...args]);
-    const page = await curl("--cacert", root, `https://localhost:${port}/connection.json`);
-    expect(JSON.parse(page.stdout)).toMatchObject({ "TLS version": "TLS 1.3" });
-    const ready = await curl("--unix-socket", health!, "http://localhost/readyz");
-    expect(ready.stdout).toBe("ready\n");
-    // Node has no wide arithmetic yet; Deno has it by a flag, which the unit sets.
-    const variant = SERVER === "node" ? "narrow" : "wide";
-    expect(second.said()).toContain(`crypto: native + wasm (${variant})`);
-  } finally {
-    for (const { child } of [first, second]) child.kill("SIGKILL");
-  }
+  expect(await first.ended, first.said()).toBe(0);
+  const { root, health } = second.ready;
+  const curl = (...args: string[]) => must("curl", ["-sS", "--max-time", "10", ...args]);
+  const page = await curl("--cacert", root, `https://localhost:${port}/connection.json`);
+  expect(JSON.parse(page.stdout)).toMatchObject({ "TLS version": "TLS 1.3" });
+  const ready = await curl("--unix-socket", health!, "http://localhost/readyz");
+  expect(ready.stdout).toBe("ready\n");
+  // Node has no wide arithmetic yet; Deno has it by a flag, which the unit sets.
+  const variant = SERVER === "node" ? "narrow" : "wide";
+  expect(second.said()).toContain(`crypto: native + wasm (${variant})`);
+  // As systemd ends it.
+  second.child.kill(values("KillSignal")[0] as NodeJS.Signals);
+  expect(await second.ended, second.said()).toBe(0);
 });
 
 test(`design 12: what ${SERVER}'s unit reloads with fails where the configuration is refused`, async () => {
   const config = join(folder, "etc/sotto.toml");
   const site = (name: string, more = "") => `[[site]]\nnames = ["${name}"]\n${more}`;
-  const { child } = await startUnit(await freePort(), "reloaded");
-  try {
-    writeFileSync(config, site("localhost") + site("other.localhost"));
-    const good = await execute(values("ExecReload")[0]!);
-    expect(good).toMatchObject({
-      code: 0,
-      said: expect.stringContaining("reloaded: 2 sites from"),
-    });
-    writeFileSync(config, site("localhost", 'certificate = "no.crt"\nkey = "no.key"'));
-    const bad = await execute(values("ExecReload")[0]!);
-    expect(bad).toMatchObject({ code: 1, said: expect.stringContaining("there is no such file") });
-  } finally {
-    child.kill("SIGKILL");
-  }
+  const { ready } = await startUnit(await freePort(), "reloaded");
+  const [address] = ready.https;
+  const isServed = async (name: string) => {
+    const { port } = new URL(`https://${address}`);
+    const { code } = await run(
+      "curl",
+      words`-sS --max-time 10 -o /dev/null --cacert ${ready.root}
+      --resolve ${name}:${port}:127.0.0.1 https://${name}:${port}/`,
+    );
+    return code === 0;
+  };
+  expect(await isServed("other.localhost")).toBe(false);
+  writeFileSync(config, site("localhost") + site("other.localhost"));
+  const good = await execute(values("ExecReload")[0]!);
+  expect(good).toMatchObject({
+    code: 0,
+    said: expect.stringContaining("reloaded: 2 sites from"),
+  });
+  expect(await isServed("other.localhost")).toBe(true);
+  writeFileSync(config, site("localhost", 'certificate = "no.crt"\nkey = "no.key"'));
+  const bad = await execute(values("ExecReload")[0]!);
+  expect(bad).toMatchObject({ code: 1, said: expect.stringContaining("there is no such file") });
+  expect(await isServed("other.localhost")).toBe(true);
 });
 
 /** A line of the unit, as systemd runs it, but for the place of files. */
@@ -141,7 +157,7 @@ async function execute(line: string) {
   return { code: await ended, said: said() };
 }
 
-/** With a port and a ready file of the test's own. */
+/** With a port and a ready file of the test's own; ends with the test. */
 async function startUnit(port: number, name: string) {
   const data = join(folder, "var/lib");
   mkdirSync(data, { recursive: true, mode: 0o700 });
@@ -151,9 +167,15 @@ async function startUnit(port: number, name: string) {
   const own =
     words`--listen 127.0.0.1 --https-port ${port} --http-port 0 --ready-file ${readyFile}`;
   const started = begin(values("ExecStart")[0]!, ...own);
+  onTestFinished(async () => {
+    started.child.kill("SIGKILL");
+    await started.ended; // it would write on, into a folder that goes
+  });
+  const deadline = Date.now() + 30_000;
   while (!existsSync(readyFile)) {
     const { exitCode } = started.child;
     if (exitCode !== null) throw new Error(`ended with ${exitCode}: ${started.said()}`);
+    if (Date.now() > deadline) throw new Error(`does not serve: ${started.said()}`);
     await delay(20);
   }
   return { ...started, ready: JSON.parse(readFileSync(readyFile, "utf8")) as Ready };
