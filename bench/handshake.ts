@@ -6,6 +6,7 @@
  *
  * @module
  */
+import { BetweenLoads } from "./between.ts";
 import type { Clients, GetResult, LoadResult } from "./client.ts";
 import { type BenchOptions, type PeerName, PEERS, type RuntimeName } from "./options.ts";
 import { peerSubjects } from "./peers/peers.ts";
@@ -101,13 +102,32 @@ async function measureStart(
     );
     say("all agree; warming up");
     await warmUp(servers, cells, options);
+    const clocks = await BetweenLoads.of(servers.map(({ pid }) => pid));
     await inRounds(options, say, async () => {
       for (const cell of shuffled(cells)) await cell.measure(options);
     });
+    note(betweenNote(servers, clocks, cells));
     return cells;
   } finally {
     for (const server of servers) await server.stop();
   }
+}
+
+function betweenNote(
+  servers: readonly Server[],
+  clocks: readonly BetweenLoads[],
+  cells: readonly Cell[],
+): string {
+  const parts = servers.map((server, i) => {
+    const own = cells.filter((cell) => cell.server === server);
+    const sum = (of: (cell: Cell) => number): number =>
+      own.reduce((sum, cell) => sum + of(cell), 0);
+    const { all, putOff } = clocks[i]!.shares(sum(({ usedNs }) => usedNs), sum(({ ms }) => ms));
+    const percent = (share: number): string => `${(share * 100).toFixed(1)} %`;
+    return `${server.subject.label} ${percent(all)} (${percent(putOff)})`;
+  });
+  return "CPU time between a server's loads, in no figure, by that within them; in brackets what it does not " +
+    `use at rest as well, so what it may have put off: ${parts.join(", ")}.`;
 }
 
 /** One cell for each that every start has, with the rounds of all of them. */
@@ -170,6 +190,9 @@ class Cell {
   readonly row: Row;
   /** µs per connection, one per round. */
   readonly micros: number[] = [];
+  /** Of the server's CPU, and of time, in all rounds. */
+  usedNs = 0;
+  ms = 0;
   readonly #clients: Clients;
   readonly #clock: CpuClock;
 
@@ -182,8 +205,11 @@ class Cell {
 
   async measure(options: BenchOptions): Promise<void> {
     const before = await this.#clock.readAtRest();
+    const begin = performance.now();
     await this.load(options.connections, options.concurrency);
     const used = await this.#clock.readAtRest() - before;
+    this.usedNs += used;
+    this.ms += performance.now() - begin;
     this.micros.push(used / 1000 / options.connections);
   }
 

@@ -38,10 +38,12 @@ async function main(line: CommandLine): Promise<void> {
   if (before !== undefined) console.log(`\n${comparison(figures, before)}`);
   if (line.conditions || line.isBrief) console.log(`\n${conditionsTable(figures)}`);
   for (const path of filesOf(line, environment)) {
-    const { rounds, connections, warmUp, concurrency, client } = line.options(line.benches[0]!);
+    const { rounds, starts, connections, warmUp, concurrency, client } = line.options(
+      line.benches[0]!,
+    );
     const settings = line.isBrief
       ? { brief: "yes" }
-      : { rounds, connections, warmUp, concurrency, client };
+      : { rounds, starts, connections, warmUp, concurrency, client };
     writeReport(path, { bench, environment, settings, figures, notes });
     console.log(`\nwritten: ${relative(process.cwd(), path)}`);
   }
