@@ -75,6 +75,19 @@ describe("an upstream that fails", () => {
   });
 });
 
+describe("descriptors or memory that we have not", () => {
+  it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])(
+    "are no failure of an upstream: %s",
+    async (code) => {
+      const { upstreams, log } = await testUpstreams();
+      const upstream = upstreams.of({ path: "a" });
+      upstreams.failed(upstream, Object.assign(new Error("too many"), { code }));
+      expect(upstream).toMatchObject({ failures: 0, outUntilMs: -Infinity });
+      expect(log).toMatchObject([{ level: "error", event: "cannot connect", err: code }]);
+    },
+  );
+});
+
 describe("the log", () => {
   it("has what a runtime says of an error without a code", async () => {
     const { upstreams, log } = await testUpstreams();

@@ -89,12 +89,14 @@ export class Upstreams {
   }
 
   failed(upstream: Upstream, error: unknown): void {
-    if (!upstream.failed(this.clock.monotonicMs(), this.limits)) return;
-    this.log.event("warn", "upstream failed", {
-      upstream: upstream.name,
-      failures: upstream.failures,
-      err: codeOf(error),
-    });
+    const { name } = upstream;
+    const err = codeOf(error);
+    if (OUR_OWN.has(err)) {
+      this.log.event("error", "cannot connect", { upstream: name, err });
+    } else if (upstream.failed(this.clock.monotonicMs(), this.limits)) {
+      const { failures } = upstream;
+      this.log.event("warn", "upstream failed", { upstream: name, failures, err });
+    }
   }
 
   /** It ended a connection without an answer, with some of the client's bytes in hand. */
@@ -146,6 +148,9 @@ export class Upstreams {
     }
   }
 }
+
+/** What this process or machine has run out of says nothing of who is to be connected to. */
+const OUR_OWN: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"]);
 
 /** Not all that a runtime throws has one: then what it says. */
 function codeOf(error: unknown): string {
