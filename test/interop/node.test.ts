@@ -93,6 +93,7 @@ describe(`Node's tls client is answered by ${SERVER}`, () => {
 
   test("but not by the session of another site", async () => {
     const first = await ask("a.test");
+    expect(first.session).toBeDefined();
     const second = await ask("b.test", { session: first.session });
     expect(second.resumed).toBe(false);
     expect(second.text).toContain(greeting("b.test"));

@@ -106,7 +106,8 @@ async function startProgram(
     child.once("close", end);
   });
   const deadline = Date.now() + 10_000;
-  while (!await takesConnections(port)) {
+  // Somebody else may take connections there.
+  while (!await takesConnections(port) || over) {
     if (over || Date.now() > deadline) {
       child.kill("SIGKILL");
       throw new Error(`${command} does not serve: ${said}`);
