@@ -125,12 +125,15 @@ export class ServerConnection implements RecordSink, HandshakeSink {
 
   /**
    * Sends close_notify, and what is queued before it, at once: no more data from us. Reading goes on; during the
-   * handshake, which cannot go on, it is the end.
+   * handshake, which cannot go on, it is the end. Tickets that are still to be sent go before it, unless the client has
+   * closed: it came for nothing, and reads no more.
    */
   closeWrite(): void {
     if (this.#error || this.#link.isClosed) return;
-    if (this.#state instanceof Traffic) this.#state.sendTickets(this.#link);
-    else this.#error = new TlsError("closed during the handshake");
+    const state = this.#state;
+    if (!(state instanceof Traffic)) this.#error = new TlsError("closed during the handshake");
+    else if (this.#link.reader.ended) state.dropTickets();
+    else state.sendTickets(this.#link);
     this.#link.writeAlert(Alert.close_notify);
     this.#link.close();
     this.#flush(); // a FIN may follow this call

@@ -106,6 +106,10 @@ export class RecordReader {
     this.#rest = undefined;
   }
 
+  get ended(): boolean {
+    return this.#ended;
+  }
+
   /** Nothing is buffered. */
   get idle(): boolean {
     return this.#partial === undefined && (this.#rest?.length ?? 0) === 0;

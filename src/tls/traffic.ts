@@ -159,6 +159,12 @@ export class Traffic implements State {
     link.write(ContentType.handshake, scratch.view(), 0, scratch.length);
   }
 
+  /** The tickets that are still to be sent will not be. */
+  dropTickets(): void {
+    this.#tickets?.resumptionSecret.fill(0);
+    this.#tickets = undefined;
+  }
+
   /**
    * RFC 9846 §7.5.
    * @throws {RangeError} after `established`, unless the server keeps exporter secrets

@@ -106,6 +106,18 @@ describe("after the handshake", () => {
     expect(other.output.sent.length).toBe(before);
   });
 
+  test("tls13 7: who has closed before anything was sent to it gets no ticket, and with an answer it does", async () => {
+    for (const answers of [false, true]) {
+      const pair = await Pair.connect();
+      await pair.client.closeWrite();
+      if (answers) pair.serverSays(DATA);
+      pair.server.closeWrite();
+      if (answers) expect([...(await pair.client.read())!]).toEqual([...DATA]);
+      expect(await pair.client.read()).toBeUndefined();
+      expect(pair.client.sessions.length).toBe(answers ? 2 : 0);
+    }
+  });
+
   test("tls13 9: tickets go out before close_notify", async () => {
     const pair = await Pair.connect();
     pair.server.closeWrite();
