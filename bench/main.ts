@@ -82,6 +82,11 @@ async function measure(line: CommandLine): Promise<Measured> {
   if (wantsClient && go === undefined) {
     world.note("The load is from sotto's own client, without X25519MLKEM768 and open loops.");
   }
+  if (line.isBrief) {
+    world.note(
+      "Briefly: compilers are still busy with sotto's functions, so that it costs more here than it does later.",
+    );
+  }
   try {
     for (const [i, bench] of line.benches.entries()) {
       const which = line.isBrief ? `${bench}, ${i + 1} of ${line.benches.length}` : bench;
