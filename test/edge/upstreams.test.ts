@@ -114,6 +114,28 @@ describe("checks", () => {
     await server.stop();
   });
 
+  it("do not bring back one that accepts connections and breaks them off: an answer does", async () => {
+    const { upstreams, clock, log } = await testUpstreams();
+    const server = await TestUpstream.start((socket) => void socket.resume());
+    upstreams.keep([{ upstreams: [server.address], checkEveryMs: 1000 }]);
+    const upstream = upstreams.of(server.address);
+    const accepted = true;
+    upstreams.failed(upstream, new Error("reset"), accepted);
+    clock.advance(250);
+    await until(() => server.sockets.length === 1 && !upstream.checking);
+    expect(upstream.isOut(clock.monotonicMs())).toBe(true);
+    clock.advance(upstreams.limits.firstOutMs);
+    upstreams.failed(upstream, new Error("reset"), accepted);
+    expect(upstream).toMatchObject({ failures: 2 });
+    upstreams.answered(upstream);
+    expect(upstream).toMatchObject({ failures: 0 });
+    expect(log.map(({ event }) => event)).toEqual([
+      "upstream failed",
+      "upstream failed",
+      "upstream is back",
+    ]);
+  });
+
   it("are not made for upstreams that nobody has any more, or that wish for none", async () => {
     const address = await refusingAddress();
     const real = await thisRuntime();

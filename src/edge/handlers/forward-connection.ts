@@ -141,7 +141,7 @@ export class ForwardConnection implements HandlerConnection {
     }
     const { upstreams } = this.#handler;
     if (!this.#committed) {
-      upstreams.failed(side.upstream, error ?? NO_ANSWER);
+      upstreams.failed(side.upstream, error ?? NO_ANSWER, true);
       void this.#connect(side.tried);
       return;
     }

@@ -17,6 +17,8 @@ export class Upstream {
   outUntilMs = -Infinity;
   /** When it last said something to somebody. */
   answeredAtMs = -Infinity;
+  /** The last time it failed it had accepted the connection: accepting another one proves nothing. */
+  owesAnswer = false;
   /** A check is under way. */
   checking = false;
 
@@ -29,8 +31,9 @@ export class Upstream {
     return nowMs < this.outUntilMs;
   }
 
-  /** It could not be connected to, or ended a connection before it said anything. True: it was in until now. */
-  failed(nowMs: number, limits: UpstreamLimits): boolean {
+  /** It could not be connected to, or `accepted` and ended before it said anything. True: it was in until now. */
+  failed(nowMs: number, limits: UpstreamLimits, accepted: boolean = false): boolean {
+    this.owesAnswer = accepted;
     const wasIn = !this.isOut(nowMs);
     const outMs = limits.firstOutMs * 2 ** Math.min(this.failures, 30);
     // Connections that fail together are one failure.

@@ -88,12 +88,13 @@ export class Upstreams {
     return this.#runtime.connect(upstream.address, events, timeoutMs);
   }
 
-  failed(upstream: Upstream, error: unknown): void {
+  /** `accepted`: there was a connection, and it ended without an answer. */
+  failed(upstream: Upstream, error: unknown, accepted: boolean = false): void {
     const { name } = upstream;
     const err = codeOf(error);
     if (OUR_OWN.has(err)) {
       this.log.event("error", "cannot connect", { upstream: name, err });
-    } else if (upstream.failed(this.clock.monotonicMs(), this.limits)) {
+    } else if (upstream.failed(this.clock.monotonicMs(), this.limits, accepted)) {
       const { failures } = upstream;
       this.log.event("warn", "upstream failed", { upstream: name, failures, err });
     }
@@ -102,16 +103,16 @@ export class Upstreams {
   /** It ended a connection without an answer, with some of the client's bytes in hand. */
   brokeOff(upstream: Upstream, error: unknown): void {
     const trustedUntilMs = upstream.answeredAtMs + this.limits.trustedForMs;
-    if (this.clock.monotonicMs() >= trustedUntilMs) this.failed(upstream, error);
+    if (this.clock.monotonicMs() >= trustedUntilMs) this.failed(upstream, error, true);
   }
 
   /** It has said something. */
   answered(upstream: Upstream): void {
     upstream.answeredAtMs = this.clock.monotonicMs();
-    this.worked(upstream);
+    this.#worked(upstream);
   }
 
-  worked(upstream: Upstream): void {
+  #worked(upstream: Upstream): void {
     if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
   }
 
@@ -131,7 +132,7 @@ export class Upstreams {
     this.#checks.delete(name);
   }
 
-  /** Is anybody there? Whoever accepts a connection is. */
+  /** Is anybody there? Whoever accepts a connection is, unless that was not enough before. */
   async #check(upstream: Upstream): Promise<void> {
     if (upstream.checking) return;
     upstream.checking = true;
@@ -140,7 +141,7 @@ export class Upstreams {
     try {
       const socket = await this.connect(upstream, NO_EVENTS, this.limits.checkTimeoutMs);
       socket.close();
-      if (isWanted()) this.worked(upstream);
+      if (isWanted() && !upstream.owesAnswer) this.#worked(upstream);
     } catch (error) {
       if (isWanted()) this.failed(upstream, error);
     } finally {
