@@ -10,9 +10,11 @@ import { join } from "node:path";
 import { setTimeout as delay } from "node:timers/promises";
 import tls from "node:tls";
 
+import fc from "fast-check";
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vitest";
 
 import { encodeProxyV2 } from "../../src/edge/proxy-protocol.ts";
+import { canonicalIp } from "../../src/x509/names.ts";
 import { testCertificate } from "../support/certificates.ts";
 import { freePort } from "../support/free-port.ts";
 import type { Pair } from "./support/certificates.ts";
@@ -296,6 +298,46 @@ describe("go-proxyproto understands of the encoder", () => {
     expect(await encoded(header)).toMatchObject({ checksum: "wrong" });
   });
 
+  test("whatever it was given, and no more", async () => {
+    await fc.assert(
+      fc.asyncProperty(headers, async (header) => {
+        const said = await encoded(encodeProxyV2(header));
+        const { sourceAddress, sourcePort, destinationAddress, destinationPort } = header.endpoints;
+        const isV6 = sourceAddress.includes(":") || destinationAddress.includes(":");
+        expect(said.transport).toBe(isV6 ? "TCPv6" : "TCPv4");
+        expect(placeOf(said.source)).toEqual([addressOf(sourceAddress), sourcePort]);
+        expect(placeOf(said.destination)).toEqual([addressOf(destinationAddress), destinationPort]);
+        const { tls: facts } = header;
+        expect(said.types).toEqual([
+          ...header.alpn === undefined ? [] : [ALPN],
+          ...header.authority === undefined ? [] : [AUTHORITY],
+          ...facts === undefined ? [] : [SSL],
+          ...header.checksum ? [CRC32C] : [],
+        ]);
+        expect(said).toMatchObject({
+          ...header.alpn !== undefined && { alpn: header.alpn },
+          ...header.authority !== undefined && { authority: header.authority },
+          ...header.checksum && { checksum: "right" },
+        });
+        if (facts === undefined) return;
+        const { client } = facts;
+        expect(said.tls).toMatchObject({
+          client: client === undefined ? CLIENT_SSL : CLIENT_SSL | CERT_CONN | CERT_SESS,
+          verify: client?.verified === true ? 0 : NOT_VERIFIED,
+          version: facts.version,
+          types: [
+            SSL_VERSION,
+            ...client?.commonName === undefined ? [] : [SSL_CN],
+            ...facts.cipher === undefined ? [] : [SSL_CIPHER],
+          ],
+        });
+        expect(said.tls?.cn).toBe(client?.commonName);
+        expect(said.tls?.cipher).toBe(facts.cipher);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
   test("unix sockets, and a connection of sotto's own", async () => {
     const paths = { sourcePath: "/run/" + "a".repeat(100), destinationPath: "/run/b" };
     expect(await encoded(encodeProxyV2({ endpoints: paths, checksum: true }))).toMatchObject({
@@ -323,6 +365,44 @@ describe("go-proxyproto understands of the encoder", () => {
     },
   );
 });
+
+/** Both kinds of addresses in one: where one is of IPv6, the other is told as such too. */
+const address = fc.oneof(fc.ipV4(), fc.ipV6());
+const port = fc.integer({ min: 0, max: 65535 });
+const option = <T>(of: fc.Arbitrary<T>) => fc.option(of, { nil: undefined });
+const headers = fc.record({
+  endpoints: fc.record({
+    sourceAddress: address,
+    sourcePort: port,
+    destinationAddress: address,
+    destinationPort: port,
+  }),
+  alpn: option(fc.string({ minLength: 1, maxLength: 255 })),
+  authority: option(fc.domain()),
+  tls: option(fc.record({
+    version: fc.constant("TLSv1.3"),
+    cipher: option(fc.constantFrom("TLS_AES_128_GCM_SHA256", "TLS_CHACHA20_POLY1305_SHA256")),
+    client: option(fc.record({
+      commonName: option(fc.string({ unit: "grapheme", minLength: 1, maxLength: 64 })),
+      verified: fc.boolean(),
+    })),
+  })),
+  checksum: fc.boolean(),
+});
+
+/** In one form, and IPv4 as such. */
+function addressOf(text: string): string | undefined {
+  const canonical = canonicalIp(text)!;
+  const [, high, low] = /^::ffff:([0-9a-f]+):([0-9a-f]+)$/.exec(canonical) ?? [];
+  if (high === undefined || low === undefined) return canonical;
+  const bytes = [high, low].map((group) => parseInt(group, 16)).flatMap((n) => [n >> 8, n & 0xff]);
+  return bytes.join(".");
+}
+
+function placeOf(text: string): [string | undefined, number] {
+  const [, host, port] = /^\[?([^\]]*)\]?:(\d+)$/.exec(text)!;
+  return [addressOf(host!), Number(port)];
+}
 
 /** A subject with a commonName as it is, in hexadecimal of DER. */
 function inUtf8(name: string): string {
