@@ -9,6 +9,7 @@ import { postToInstance } from "../control/ask-instance.ts";
 import { type Instance, instanceSocket, readInstanceLocks } from "../control/instance-lock.ts";
 import { isInOtherContainer, isSameProcess } from "../control/process-identity.ts";
 import { RELOAD_ANSWER, type ReloadAnswer } from "../control/reload-answer.ts";
+import { quoted } from "../trust/step.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { findDataFolder } from "./data-folder.ts";
 import { CommandError } from "./explain.ts";
@@ -71,10 +72,10 @@ const MAX_LOOKS = 10;
 
 function nobody(folder: string, { config, data }: CommonArguments): CommandError {
   const runtime = (["bun", "deno"] as const).find((name) => name in process.versions) ?? "node";
-  const options = [["--config", config], ["--data", data]].filter(([, value]) =>
-    value !== undefined
+  const given = Object.entries({ "--config": config, "--data": data }).flatMap(([option, value]) =>
+    value === undefined ? [] : [option, quoted(value)]
   );
-  const command = [programName(runtime, process.argv[1]), ...options.flat()].join(" ");
+  const command = [programName(runtime, process.argv[1]), ...given].join(" ");
   return new CommandError(
     `no sotto serves from ${folder}, and none began to within ${MAX_LOOKS * LOOK_MS / 1000} s. ` +
       `Start one with: ${command}. ` +

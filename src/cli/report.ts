@@ -2,13 +2,14 @@
  * What is said once it serves: what, where, how to trust it, and what is missing.
  * @module
  */
-import { basename, relative } from "node:path";
+import { basename, isAbsolute, relative, resolve } from "node:path";
 
 import type { Config } from "../config/config.ts";
 import { upstreamName } from "../edge/upstreams/upstream.ts";
 import type { Runtime } from "../runtime/runtime.ts";
 import type { HandlerSpec } from "../snapshot/snapshot.ts";
 import type { Running } from "../start.ts";
+import { quoted } from "../trust/step.ts";
 import { VERSION } from "./version.ts";
 
 /** @param program what runs it here: `bun run edge.ts` */
@@ -44,7 +45,7 @@ export function report(
     `Root   ${root}`,
     "",
     "Try it:",
-    `  curl --cacert ${root} ${urlOf(config.sites[0]!.names[0]!, port)}`,
+    `  curl --cacert ${quoted(root)} ${urlOf(config.sites[0]!.names[0]!, port)}`,
   );
   if (ech !== undefined) {
     lines.push(
@@ -53,9 +54,13 @@ export function report(
   }
   lines.push(
     "Trust it on this machine (--dry-run only says how):",
-    `  ${program} trust --data ${dataFolder}`,
+    `  ${program} trust --data ${quoted(dataFolder)}`,
   );
-  const missing = whatIsMissing(running, config, program);
+  const missing = whatIsMissing(
+    running,
+    config,
+    `${program} ech list${filesOf(config, dataFolder)}`,
+  );
   if (missing.length > 0) lines.push("Missing:", ...missing.map((text) => `  ${text}`));
   return lines.join("\n") + "\n";
 }
@@ -75,6 +80,12 @@ function describeHandler(handler: HandlerSpec): string {
   }
 }
 
+/** Without these a command looks elsewhere. */
+function filesOf({ file }: Config, dataFolder: string): string {
+  const isOther = file !== undefined && isAbsolute(file) && file !== resolve("sotto.toml");
+  return `${isOther ? ` --config ${quoted(file)}` : ""} --data ${quoted(dataFolder)}`;
+}
+
 /** How somebody in this folder calls the program again. */
 export function programName(runtime: Runtime["name"], script: string | undefined): string {
   const path = relative("", script ?? "edge.ts");
@@ -85,7 +96,7 @@ export function programName(runtime: Runtime["name"], script: string | undefined
 function whatIsMissing(
   { httpTrouble, https, ech }: Pick<Running, "httpTrouble" | "https" | "ech">,
   config: Config,
-  program: string,
+  echList: string,
 ): string[] {
   const missing: string[] = [];
   if (config.file === undefined) {
@@ -98,7 +109,7 @@ function whatIsMissing(
   if (ech !== undefined) {
     missing.push(
       "The ECH key in DNS: sotto does not publish it yet, so browsers do not know it. " +
-        `See: ${program} ech list`,
+        `See: ${echList}`,
     );
   }
   if (

@@ -8,6 +8,7 @@ import { type Config, MAX_WORKERS } from "../config/config.ts";
 import type { BindWish } from "../edge/bind.ts";
 import type { Log } from "../edge/log.ts";
 import { type Running, start } from "../start.ts";
+import { quoted } from "../trust/step.ts";
 import type { RunArguments } from "./arguments.ts";
 import { findDataFolder, warnOfContainer } from "./data-folder.ts";
 import { configOfSite, findConfig } from "./find-config.ts";
@@ -38,7 +39,9 @@ export async function run(args: RunArguments): Promise<void> {
   const reload = async () => await (await whenReloadable).reload();
   let serving: Running | undefined;
   const trustCommand = () =>
-    `${programName(serving?.runtime.name ?? "node", process.argv[1])} trust --data ${data.path}`;
+    `${programName(serving?.runtime.name ?? "node", process.argv[1])} trust --data ${
+      quoted(data.path)
+    }`;
   // It may ask for a password and take its time: nobody waits for it.
   const offerTrust = (command: string) => {
     if (process.stdout.isTTY && usesLocalCa(config)) {
