@@ -115,7 +115,7 @@ function checkNames(
     const result = qualifyName(text);
     const path = [...at, i];
     if ("refused" in result) {
-      report(path, `${JSON.stringify(text)} ${result.refused}`);
+      report(path, `${JSON.stringify(text)} ${result.refused}${nameAlone(text)}`);
       continue;
     }
     const owner = owners.get(result.name);
@@ -127,6 +127,13 @@ function checkNames(
     checked.push(result.name);
   }
   return checked;
+}
+
+/** For whoever wrote the address of a page, or a port beside the name. */
+function nameAlone(text: string): string {
+  const name = /^(?:[a-z]+:\/\/)?([^/:]+)(?::\d+)?(?:\/.*)?$/i.exec(text)?.[1];
+  if (name === undefined || name === text || "refused" in qualifyName(name)) return "";
+  return `, accepted: the host name alone, ${JSON.stringify(name)}`;
 }
 
 function checkCertificates(

@@ -36,6 +36,19 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     '6:18: site[0].proxy_protocol: found "-----BEGIN PRIVATE KEY-----…, accepted: 1 or 2',
   ],
   [
+    "the address of a page in place of a name",
+    `[[site]]\nnames = ["https://a.example/", "http://b.example:80"]`,
+    '2:10: site[0].names[0]: "https://a.example/" may not contain ":", accepted: the host name alone, "a.example"',
+    '2:32: site[0].names[1]: "http://b.example:80" may not contain ":", accepted: the host name alone, "b.example"',
+  ],
+  [
+    "a name with a port, and two that no part of is a name",
+    `[[site]]\nnames = ["a.example:443", "a b.example:443", "a/b"]`,
+    '2:10: site[0].names[0]: "a.example:443" may not contain ":", accepted: the host name alone, "a.example"',
+    '2:27: site[0].names[1]: "a b.example:443" may not contain " "',
+    '2:46: site[0].names[2]: "a/b" may not contain "/", accepted: the host name alone, "a"',
+  ],
+  [
     "a key in place of a name: it is not repeated",
     `[[site]]\nnames = ["""${PEM}"""]`,
     '2:10: site[0].names[0]: "-----BEGIN PRIVATE KEY-----…" has a label of more than 63 characters',
