@@ -187,7 +187,7 @@ async function measureStart(
 const KNOWN = 100;
 const MANY_NAMES = 9900;
 /** Of all names, for those that nobody has asked for: all rounds of a start together. */
-const FRESH_SHARE = 0.7;
+const FRESH_SHARE = 0.4;
 const LEAST_FRESH = 20;
 const WARM_UP_AT_ONCE = 8;
 
