@@ -5,7 +5,7 @@
  *
  * @module
  */
-import { readFileSync } from "node:fs";
+import { closeSync, openSync, readFileSync } from "node:fs";
 import net from "node:net";
 import process from "node:process";
 import { plainAddress } from "./address.ts";
@@ -81,6 +81,18 @@ class BunRuntime implements Runtime {
     events: SocketEvents,
     timeoutMs?: number,
   ): Promise<Socket> {
+    try {
+      return await this.#connect(target, events, timeoutMs);
+    } catch (error) {
+      throw withReason(error as Error & { code?: string });
+    }
+  }
+
+  async #connect(
+    target: ConnectTarget,
+    events: SocketEvents,
+    timeoutMs: number | undefined,
+  ): Promise<Socket> {
     // A path is connected to at once or not at all.
     if (timeoutMs !== undefined && "port" in target) {
       return await connectWithin(target, events, timeoutMs);
@@ -149,6 +161,18 @@ function connectWithin(
       resolve(socket);
     });
   });
+}
+
+/** Without a descriptor for a new connection, Bun says that it was refused. */
+function withReason(error: Error & { code?: string }): Error {
+  if (error.code !== "ECONNREFUSED") return error;
+  try {
+    closeSync(openSync("/dev/null", "r"));
+  } catch (failure) {
+    const { code } = failure as { code?: string };
+    if (code === "EMFILE" || code === "ENFILE") return Object.assign(error, { code });
+  }
+  return error;
 }
 
 /** Descriptors kept free for files, upstreams and the collector's delay. */

@@ -1,22 +1,16 @@
 import { spawn } from "node:child_process";
 import { once } from "node:events";
+import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { expect, it } from "vitest";
 
 const LIMIT = 500;
 
 it("out of descriptors: open connections go on, no core is burnt, and accepting resumes", async () => {
-  const script = fileURLToPath(new URL("./fixtures/echo-server.ts", import.meta.url));
-  const flags = "Deno" in globalThis ? "run -A" : "";
-  const server = spawn(
-    "bash",
-    ["-c", `ulimit -n ${LIMIT}; exec "${process.execPath}" ${flags} "${script}"`],
-    {
-      stdio: ["ignore", "pipe", "inherit"],
-      env: { ...process.env, DENO_NO_UPDATE_CHECK: "1" },
-    },
-  );
+  const server = startLimited("echo-server.ts");
   try {
     const [line] = await once(server.stdout, "data");
     const port = Number(String(line).trim());
@@ -42,6 +36,35 @@ it("out of descriptors: open connections go on, no core is burnt, and accepting 
     server.kill();
   }
 });
+
+it("out of descriptors: connecting fails for that reason, and not as if nobody were there", async () => {
+  const folder = mkdtempSync(join(tmpdir(), "sotto-descriptors-"));
+  const path = join(folder, "a.sock");
+  const listeners = [net.createServer(), net.createServer()] as const;
+  await new Promise<void>((resolve) => listeners[0].listen(0, "127.0.0.1", resolve));
+  await new Promise<void>((resolve) => listeners[1].listen(path, resolve));
+  const { port } = listeners[0].address() as net.AddressInfo;
+  const child = startLimited("connect-in-vain.ts", String(port), path);
+  try {
+    const [line] = await once(child.stdout, "data");
+    expect(JSON.parse(String(line))).toEqual(["EMFILE", "EMFILE"]);
+  } finally {
+    child.kill();
+    for (const listener of listeners) listener.close();
+    rmSync(folder, { recursive: true, force: true });
+  }
+});
+
+/** A fixture, under this runtime, with few descriptors. */
+function startLimited(fixture: string, ...args: readonly string[]) {
+  const script = fileURLToPath(new URL(`./fixtures/${fixture}`, import.meta.url));
+  const flags = "Deno" in globalThis ? ["run", "-A"] : [];
+  const command = `ulimit -n ${LIMIT}; exec "$0" "$@"`;
+  return spawn("bash", ["-c", command, process.execPath, ...flags, script, ...args], {
+    stdio: ["ignore", "pipe", "inherit"],
+    env: { ...process.env, DENO_NO_UPDATE_CHECK: "1" },
+  });
+}
 
 /** Connected, or closed by a server that has no room. */
 async function open(port: number): Promise<net.Socket> {
