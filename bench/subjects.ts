@@ -229,10 +229,10 @@ export const HERE: RuntimeName = "Bun" in globalThis
 /** In one paragraph, for who reads nothing else. */
 export const METHOD = `\
 Server on the first core, load client on the others; each cost is CPU time of the server's processes and all of their
-threads as the kernel counts it, divided by the connections (or bytes). Before timing, both sides are checked to agree on version, suite, group, ECH,
-resumption and page, and every connection of every load must end so. Servers that are compared run at the same time; each
-round measures every server and row once in an order shuffled anew, and ratios are taken within a round. Shown are medians
-with 95 % intervals by order statistics. Only ratios of one run travel; microseconds do not.`;
+threads as the kernel counts it, divided by the connections (or bytes). Before timing, both sides are checked to agree on
+version, suite, group, ECH, resumption and page, and every connection of every load must end so. Servers that are compared
+run at the same time; each round measures every server and row once in an order shuffled anew, and ratios are taken within
+a round. Shown are medians with 95 % intervals by order statistics. Only ratios of one run travel; microseconds do not.`;
 
 function runtimesOf({ runtimes }: BenchOptions): readonly RuntimeName[] {
   return runtimes.length > 0 ? runtimes : installedRuntimes();
