@@ -2,8 +2,11 @@ import { expect, test } from "vitest";
 
 import { samplesWithin, servedUnderLoad } from "../support/changes-under-load.ts";
 
-/** A machine adds to it and never takes away: where sotto is never late, one run of some is clean. */
-const ATTEMPTS = 5;
+/**
+ * What others do to a machine, and when the collector looks, adds to it now and then: about one run in two is clean, and
+ * none is where something of ours takes so long.
+ */
+const ATTEMPTS = 10;
 
 test(
   "issue 4: nothing holds the serving thread longer than 5 ms while 1,000 changes of 100,000 sites arrive under load",
@@ -20,5 +23,5 @@ test(
     console.log(report);
     expect(isClean, report).toBe(true);
   },
-  180_000,
+  280_000,
 );
