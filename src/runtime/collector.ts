@@ -25,7 +25,7 @@ let sinceNudge = 0;
  */
 export function leave(bytes: number): boolean {
   if (bun === undefined) return false;
-  sinceNudge += bytes;
+  sinceNudge = Math.max(0, sinceNudge + bytes); // what comes back was perhaps counted before the last look
   if (sinceNudge < NUDGE_BYTES) return false;
   sinceNudge = 0;
   bun.gc(false);
