@@ -126,7 +126,7 @@ export class ServerConnection implements RecordSink, HandshakeSink {
   /**
    * Sends close_notify, and what is queued before it, at once: no more data from us. Reading goes on; during the
    * handshake, which cannot go on, it is the end. Tickets that are still to be sent go before it, unless the client has
-   * closed: it came for nothing, and reads no more.
+   * closed: it may read on, but is not likely to come back.
    */
   closeWrite(): void {
     if (this.#error || this.#link.isClosed) return;
