@@ -25,6 +25,7 @@ import { programName } from "./report.ts";
  *
  * @throws {ConfigError} nobody is told then
  * @throws {CommandError} nobody serves, or somebody goes on with its old configuration
+ * @throws {StorageError} who serves is not for this user to know
  */
 export async function reload(args: CommonArguments): Promise<void> {
   const { path } = findDataFolder(args.data, process.env, process.cwd());
@@ -50,7 +51,7 @@ export async function reload(args: CommonArguments): Promise<void> {
 
 /** Whoever has a wrong file wants to know what it has broken: nothing. */
 async function ofChecked(error: ConfigError, folder: string): Promise<Error> {
-  const all = await readInstanceLocks(folder);
+  const all = await readInstanceLocks(folder).catch(() => []); // nobody was told, whoever it is
   if (all.length === 0) return error;
   const goOn = byProcess(all).map((instances) =>
     `The sotto on ${placesOf(instances)} was not told, and goes on with its old configuration`
@@ -118,6 +119,12 @@ async function ask(
       if (cause instanceof CommandError) throw cause;
       const { code = "", message } = cause as NodeJS.ErrnoException;
       if (NOBODY_THERE.has(code)) continue;
+      if (code === "EACCES") {
+        throw new CommandError(
+          `cannot ask the sotto on ${where}: do it as root or as the user that it runs as`,
+          { cause },
+        );
+      }
       throw new CommandError(
         code === "ETIMEDOUT"
           ? `the sotto on ${where} has not said in ${

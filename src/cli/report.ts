@@ -90,7 +90,7 @@ function filesOf({ file }: Config, dataFolder: string): string {
 export function programName(runtime: Runtime["name"], script: string | undefined): string {
   const path = relative("", script ?? "edge.ts");
   if (basename(path) === "sotto") return "sotto";
-  return { bun: `bun run ${path}`, deno: `deno run -A ${path}`, node: `node ${path}` }[runtime];
+  return { bun: "bun run", deno: "deno run -A", node: "node" }[runtime] + ` ${quoted(path)}`;
 }
 
 function whatIsMissing(

@@ -19,11 +19,13 @@ import { clearReadyFile, writeReadyFile } from "./ready-file.ts";
 import { Reloader } from "./reloader.ts";
 import { programName, report } from "./report.ts";
 import { withPlaces } from "./site-place.ts";
-import { onStopSignals } from "./stop-signals.ts";
+import { findStarter, onStopSignals } from "./stop-signals.ts";
 
 /** Serves until it is told to stop. */
 export async function run(args: RunArguments): Promise<void> {
   process.umask(0o077);
+  // Deno's own `deno task` hands signals on, and Deno may not read every file or variable.
+  const starter = "deno" in process.versions ? undefined : findStarter();
   const data = findDataFolder(args.data, process.env, process.cwd());
   const config = await configFor(args, data.path);
   // Whoever read what is said may be gone: that is no reason not to serve.
@@ -76,13 +78,12 @@ export async function run(args: RunArguments): Promise<void> {
   const program = programName(running.runtime.name, process.argv[1]);
   process.stdout.write(report(running, config, program, data.path));
   // Before the ready file: who waits for that may send a signal at once.
-  const { promise: whenToStop, resolve: stopNow } = Promise.withResolvers<void>();
+  const { promise: whenToStop, resolve: stopNow } = Promise.withResolvers<string | undefined>();
   const endAtOnce = () => {
     running.kill();
     process.exit(1);
   };
-  // Deno's own `deno task` hands signals on, and Deno may not read every variable.
-  onStopSignals({ first: stopNow, second: endAtOnce }, running.runtime.name !== "deno");
+  onStopSignals({ first: stopNow, second: endAtOnce }, starter);
   serving = running;
   const reloader = new Reloader({
     config,
@@ -108,9 +109,12 @@ export async function run(args: RunArguments): Promise<void> {
   setReloadable(reloader);
   offerTrust(trustCommand());
 
-  await whenToStop;
+  const why = await whenToStop;
   reloader.stop();
-  log.event("info", "stopping", { live: running.counters.live });
+  log.event("info", "stopping", {
+    live: running.counters.live,
+    ...(why !== undefined && { why }),
+  });
   // One that took over has put its own in the place.
   if (args.readyFile !== undefined && await isOurs(args.readyFile)) {
     await rm(args.readyFile).catch((error: Error) => {

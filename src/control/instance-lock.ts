@@ -10,7 +10,17 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import { link, mkdir, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
+import {
+  access,
+  constants,
+  link,
+  mkdir,
+  readdir,
+  readFile,
+  rename,
+  rm,
+  writeFile,
+} from "node:fs/promises";
 import { connect } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -25,6 +35,7 @@ import {
   thisProcess,
 } from "./process-identity.ts";
 import { explainFileError } from "./storage/files.ts";
+import { StorageError } from "./storage/storage.ts";
 
 /** Another process has the address; the message names the way out. */
 export class InstanceError extends Error {
@@ -50,18 +61,39 @@ const INSTANCE = z.object({
 /** What a lock says of its holder. */
 export type Instance = Readonly<z.infer<typeof INSTANCE>>;
 
-/** Who serves from `folder` on this machine and lives, in the order of addresses: for `reload`. */
+/**
+ * Who serves from `folder` on this machine and lives, in the order of addresses: for `reload`.
+ * @throws {StorageError} that is not for this user to know
+ */
 export async function readInstanceLocks(folder: string): Promise<readonly Instance[]> {
   const place = instancesFolder(folder);
   const found: Instance[] = [];
-  for (const name of (await readdir(place).catch((): string[] => [])).sort()) {
+  for (const name of (await unlessForbidden(place, readdir(place)) ?? []).sort()) {
     if (!name.endsWith(".json")) continue;
     const path = join(place, name);
+    await unlessForbidden(path, access(path, constants.R_OK));
     const instance = await read(path);
     if (instance !== undefined && await isAlive(instance, socketOf(path))) found.push(instance);
   }
   return found;
 }
+
+/** Undefined: it is not there. */
+async function unlessForbidden<T>(path: string, work: Promise<T>): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (cause) {
+    const { code = "" } = cause as NodeJS.ErrnoException;
+    if (!FORBIDDEN.has(code)) return undefined;
+    throw new StorageError(
+      "permission denied",
+      `Cannot look into ${path}: ask as root or as the user that sotto runs as`,
+      { cause },
+    );
+  }
+}
+
+const FORBIDDEN: ReadonlySet<string> = new Set(["EACCES", "EPERM"]);
 
 /** Who has `address` and lives; the process itself does not count. */
 export async function instanceOn(folder: string, address: string): Promise<Instance | undefined> {

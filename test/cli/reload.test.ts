@@ -1,6 +1,6 @@
 import { spawn } from "node:child_process";
 import { rmSync } from "node:fs";
-import { mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
+import { chmod, mkdir, readdir, readFile, rm, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { dirname, join, relative } from "node:path";
 import process from "node:process";
@@ -176,6 +176,25 @@ test("Where nobody serves it is said how to start one", async () => {
       "is named with --data DIR\n",
   });
 });
+
+test.runIf(process.platform === "linux" && process.getuid?.() === 0)(
+  "reload does not say that nobody serves where it may not look",
+  async () => {
+    await configure(respond("a.localhost", "one"));
+    await serveHere();
+    await chmod(cli.folder, 0o755);
+    await chmod(path("sotto.toml"), 0o644);
+    const within = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
+    const asked = cli.program(["reload", "--data", path("data")], { within });
+    expect(await asked.ended).toMatchObject({
+      code: 1,
+      stdout: "",
+      stderr: expect.stringMatching(
+        /^sotto: Cannot look into .*data.instances.*: ask as root or as the user that sotto runs as\n/,
+      ) as string,
+    });
+  },
+);
 
 test("A file that is not the one that is served is told of", async () => {
   await configure(respond("a.localhost", "one"));

@@ -40,7 +40,7 @@ export function startProgram(
   const [command, ...rest] = [...within, process.execPath, ...before, script, ...args];
   const child = spawn(command!, rest, {
     ...(cwd !== undefined && { cwd }),
-    env: { ...process.env, SOTTO_DATA: "", NO_COLOR: "1" },
+    env: { ...withoutNpm(process.env), SOTTO_DATA: "", NO_COLOR: "1" },
     stdio: ["ignore", "pipe", "pipe"],
   });
   let [stdout, stderr] = ["", ""];
@@ -50,6 +50,11 @@ export function startProgram(
     child.on("close", (code) => resolve({ code, stdout, stderr }));
   });
   return { child, stdout: () => stdout, stderr: () => stderr, ended };
+}
+
+/** It is none of npm's, whatever started the tests. */
+function withoutNpm(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return Object.fromEntries(Object.entries(env).filter(([name]) => !name.startsWith("npm_")));
 }
 
 /** What the ready file says, as soon as it is there. Rejects where the program ends before. */
