@@ -10,7 +10,11 @@ import { describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { CommandError } from "../../src/cli/explain.ts";
 import { reload } from "../../src/cli/reload.ts";
-import { instanceSocket, takeInstanceLock } from "../../src/control/instance-lock.ts";
+import {
+  instancesFolder,
+  instanceSocket,
+  takeInstanceLock,
+} from "../../src/control/instance-lock.ts";
 import { thisProcess } from "../../src/control/process-identity.ts";
 import { serve } from "../../src/mod.ts";
 import { serveUnix } from "../../src/runtime/unix-http.ts";
@@ -185,14 +189,23 @@ test.runIf(process.platform === "linux" && process.getuid?.() === 0)(
     await chmod(cli.folder, 0o755);
     await chmod(path("sotto.toml"), 0o644);
     const within = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"];
-    const asked = cli.program(["reload", "--data", path("data")], { within });
-    expect(await asked.ended).toMatchObject({
-      code: 1,
-      stdout: "",
-      stderr: expect.stringMatching(
-        /^sotto: Cannot look into .*data.instances.*: ask as root or as the user that sotto runs as\n/,
-      ) as string,
-    });
+    const ask = async () => {
+      const { code, stderr } = await cli.program(["reload", "--data", path("data")], { within })
+        .ended;
+      expect(code).toBe(1);
+      return stderr;
+    };
+    const mayNotLook =
+      /^sotto: Cannot look into .*: ask as root or as the user that sotto runs as\n/;
+    expect(await ask()).toMatch(mayNotLook);
+    const folder = instancesFolder(path("data"));
+    for (const at of [path("data"), dirname(folder), folder]) await chmod(at, 0o755);
+    expect(await ask()).toMatch(mayNotLook); // into a lock
+    const lock = (await readdir(folder)).find((name) => name.endsWith(".json"))!;
+    await chmod(join(folder, lock), 0o644);
+    expect(await ask()).toMatch(
+      /^sotto: cannot ask the sotto on .*: do it as root or as the user that it runs as\n$/,
+    );
   },
 );
 
