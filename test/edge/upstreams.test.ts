@@ -76,7 +76,7 @@ describe("an upstream that fails", () => {
 });
 
 describe("descriptors or memory that we have not", () => {
-  it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"])(
+  it.each(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS", "EADDRNOTAVAIL"])(
     "are no failure of an upstream: %s",
     async (code) => {
       const { upstreams, log } = await testUpstreams();

@@ -43,6 +43,8 @@ export class ForwardConnection implements HandlerConnection {
   #committed = false;
   #finSent = false;
   #answered = false;
+  /** The client has spoken since the upstream did last: only then is its next word dated, and bulk reads no clock. */
+  #asked = true;
   #gone = false;
 
   constructor(handler: ForwardHandler, stream: Stream, header: Uint8Array | undefined) {
@@ -102,7 +104,8 @@ export class ForwardConnection implements HandlerConnection {
 
   fromUpstream(bytes: Uint8Array): void {
     if (this.#gone) return;
-    if (!this.#answered) {
+    if (this.#asked) {
+      this.#asked = false;
       this.#answered = true;
       this.#commit();
       this.#handler.upstreams.answered(this.#side!.upstream);
@@ -120,7 +123,13 @@ export class ForwardConnection implements HandlerConnection {
   }
 
   upstreamEnded(): void {
-    if (this.#gone) return;
+    const side = this.#side;
+    if (this.#gone || side === undefined) return;
+    if (!this.#committed && this.#isFresh(side)) return this.#replace(side, NO_ANSWER);
+    // What ends behind the client's end may have had no answer to give.
+    if (this.#committed && !this.#answered && !this.#clientEnded) {
+      this.#handler.brokeOff(side.upstream, NO_ANSWER);
+    }
     this.#upstreamEnded = true;
     if (this.#toClient === undefined) this.#endClient();
   }
@@ -128,10 +137,9 @@ export class ForwardConnection implements HandlerConnection {
   upstreamClosed(error: Error | undefined): void {
     const side = this.#side;
     if (this.#gone || side === undefined) return;
-    this.#side = undefined;
-    side.leave(true);
     // With our FIN out, the upstream's may show as the end of it all.
     if (this.#upstreamEnded || (this.#finSent && error === undefined)) {
+      this.#leave(side);
       this.#upstreamEnded = true;
       // All that it had to say is said; it hears nothing more.
       this.#clientEnded = true;
@@ -139,13 +147,11 @@ export class ForwardConnection implements HandlerConnection {
       if (this.#toClient === undefined) this.#stream.end();
       return;
     }
-    const { upstreams } = this.#handler;
-    if (!this.#committed) {
-      upstreams.failed(side.upstream, error ?? NO_ANSWER, true);
-      void this.#connect(side.tried);
-      return;
-    }
-    if (!this.#answered) upstreams.brokeOff(side.upstream, error ?? NO_ANSWER);
+    const why = error ?? NO_ANSWER;
+    if (!this.#committed && this.#isFresh(side)) return this.#replace(side, why);
+    this.#leave(side);
+    // One that was told nothing for long may be tired of a silent client: nobody has failed.
+    if (this.#committed && !this.#answered) this.#handler.brokeOff(side.upstream, why);
     this.#stream.abort();
   }
 
@@ -159,9 +165,28 @@ export class ForwardConnection implements HandlerConnection {
     this.#stream.abort();
   }
 
+  /** An upstream that ends so soon, without a word from either side, has failed. */
+  #isFresh(side: UpstreamSide): boolean {
+    const { clock, limits } = this.#handler.upstreams;
+    return clock.monotonicMs() - side.connectedAtMs < limits.freshForMs;
+  }
+
+  #leave(side: UpstreamSide): void {
+    this.#side = undefined;
+    side.leave(true);
+  }
+
+  /** It has accepted the connection and ended it: another one takes its place. */
+  #replace(side: UpstreamSide, error: unknown): void {
+    this.#leave(side);
+    this.#handler.upstreams.failed(side.upstream, error, true);
+    void this.#connect(side.tried);
+  }
+
   /** What the upstream does not take is kept, and the client waits meanwhile. */
   #forward(bytes: Uint8Array, start: number, end: number): void {
     if (this.#clientEnded) return; // the upstream is gone, and hears nothing more
+    this.#asked = true;
     let at = start;
     if (this.#toUpstream === undefined) {
       at += this.#side?.socket?.write(bytes, start, end) ?? 0;
@@ -194,6 +219,7 @@ export class ForwardConnection implements HandlerConnection {
         continue;
       }
       if (this.#gone) return socket.terminate();
+      side.connectedAtMs = upstreams.clock.monotonicMs();
       this.#beginWithHeader();
       side.begin(socket);
       return;
@@ -299,6 +325,7 @@ class UpstreamSide implements SocketEvents {
   /** This one and those before it. */
   readonly tried: Upstream[];
   socket: Socket | undefined;
+  connectedAtMs = 0;
   #connection: ForwardConnection | undefined;
   /** What came before `socket` was known. */
   #early: (() => void)[] | undefined;

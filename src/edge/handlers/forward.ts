@@ -59,6 +59,11 @@ export class ForwardHandler implements Handler {
     return chooseUpstream(this.#among, tried, clock.monotonicMs(), this.#turn);
   }
 
+  /** It has ended a connection that it was given something on, without an answer. */
+  brokeOff(upstream: Upstream, error: unknown): void {
+    this.upstreams.brokeOff(upstream, error, this.#among);
+  }
+
   #header(endpoints: Endpoints, header: () => ProxyHeader): Uint8Array | undefined {
     switch (this.#proxyProtocol) {
       case 0:

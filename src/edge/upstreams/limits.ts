@@ -13,10 +13,15 @@ export interface UpstreamLimits {
   readonly maxOutMs: number;
   /**
    * One that has answered somebody within this time is not blamed for breaking off a connection behind a client's bytes:
-   * they may be to blame, and no client decides who is out. Connections that are refused, or broken off before, always
-   * count.
+   * they may be to blame. Nor is, at any time, the last one of a site that is in: no client puts out a site. Connections
+   * that are refused, or ended at once before any byte of the client's, always count.
    */
   readonly trustedForMs: number;
+  /**
+   * From being connected. Ended within, with nothing said by either side: it counts as failed, and the next upstream is
+   * tried. Later: it was idle, and the client is told how it ended.
+   */
+  readonly freshForMs: number;
   /** A check that has not connected by then has failed. */
   readonly checkTimeoutMs: number;
 }
@@ -27,5 +32,6 @@ export const DEFAULT_UPSTREAM_LIMITS: UpstreamLimits = {
   firstOutMs: 1_000,
   maxOutMs: 60_000,
   trustedForMs: 1_000,
+  freshForMs: 1_000,
   checkTimeoutMs: 2_000,
 };

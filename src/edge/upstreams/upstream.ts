@@ -15,7 +15,7 @@ export class Upstream {
   failures = 0;
   /** Passed over until then, on the clock that only goes forward. */
   outUntilMs = -Infinity;
-  /** When it last said something to somebody. */
+  /** When it last answered somebody: the first that it said behind something of a client's. */
   answeredAtMs = -Infinity;
   /** The last time it failed it had accepted the connection: accepting another one proves nothing. */
   owesAnswer = false;

@@ -100,10 +100,15 @@ export class Upstreams {
     }
   }
 
-  /** It ended a connection without an answer, with some of the client's bytes in hand. */
-  brokeOff(upstream: Upstream, error: unknown): void {
-    const trustedUntilMs = upstream.answeredAtMs + this.limits.trustedForMs;
-    if (this.clock.monotonicMs() >= trustedUntilMs) this.failed(upstream, error, true);
+  /**
+   * It ended a connection without an answer, with some of the client's bytes in hand. Of those of its site, `all`, these
+   * never put out the last that is in.
+   */
+  brokeOff(upstream: Upstream, error: unknown, all: readonly Upstream[]): void {
+    const nowMs = this.clock.monotonicMs();
+    if (nowMs < upstream.answeredAtMs + this.limits.trustedForMs) return;
+    if (all.length > 1 && all.every((other) => other === upstream || other.isOut(nowMs))) return;
+    this.failed(upstream, error, true);
   }
 
   /** It has said something. */
@@ -151,7 +156,13 @@ export class Upstreams {
 }
 
 /** What this process or machine has run out of says nothing of who is to be connected to. */
-const OUR_OWN: ReadonlySet<string> = new Set(["EMFILE", "ENFILE", "ENOMEM", "ENOBUFS"]);
+const OUR_OWN: ReadonlySet<string> = new Set([
+  "EMFILE",
+  "ENFILE",
+  "ENOMEM",
+  "ENOBUFS",
+  "EADDRNOTAVAIL", // no local port is left
+]);
 
 /** Not all that a runtime throws has one: then what it says. */
 function codeOf(error: unknown): string {
