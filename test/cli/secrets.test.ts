@@ -13,6 +13,7 @@ import { type Running, start } from "../../src/start.ts";
 import { testCertificate } from "../support/certificates.ts";
 import { curl } from "../support/program.ts";
 import { CliKit } from "./cli-kit.ts";
+import { waysToWrite } from "../support/secret-forms.ts";
 
 const cli = new CliKit("secrets");
 let data: string;
@@ -203,21 +204,6 @@ function rawSecrets(key: KeyObject): Buffer[] {
   return [d, p, q].filter((part) => part !== undefined).map((part) =>
     Buffer.from(part, "base64url")
   );
-}
-
-/** The middle of it, so that neither padding nor what stands around it matters. */
-function waysToWrite(bytes: Buffer): string[] {
-  const middle = bytes.subarray(4, 20);
-  return [
-    middle.toString("hex"),
-    middle.toString("hex").toUpperCase(),
-    ...[0, 1, 2].flatMap((shift) => {
-      const part = bytes.subarray(3 + shift, 18 + shift);
-      return [part.toString("base64"), part.toString("base64url")];
-    }),
-    [...middle].join(","),
-    middle.toString("latin1"),
-  ];
 }
 
 /** Bytes as numbers, whatever their class makes of itself in JSON. */

@@ -10,6 +10,7 @@ import { chooseCrypto } from "../../../src/crypto/choose.ts";
 import { decodeSnapshot } from "../../../src/snapshot/codec.ts";
 import { SiteCredential } from "../../../src/snapshot/credential.ts";
 import { freshTicketKey, TicketKeys } from "../../../src/tls/tickets.ts";
+import { waysToWrite } from "../../support/secret-forms.ts";
 
 interface Form {
   readonly name: string;
@@ -90,21 +91,6 @@ const TICKET_LENGTH = new TicketKeys(CRYPTO, [freshTicketKey(CRYPTO, 0)], 3600).
   policyId: 0,
   echAccepted: false,
 }).length;
-
-/** The middle of it, so that neither padding nor what stands around it matters. */
-function waysToWrite(bytes: Buffer): string[] {
-  const middle = bytes.subarray(4, 20);
-  return [
-    middle.toString("hex"),
-    middle.toString("hex").toUpperCase(),
-    ...[0, 1, 2].flatMap((shift) => {
-      const part = bytes.subarray(3 + shift, 18 + shift);
-      return [part.toString("base64"), part.toString("base64url")];
-    }),
-    [...middle].join(","),
-    [...middle].join(", "),
-  ];
-}
 
 /** Every 32 bytes that stand in a text in hexadecimal, base64 or as numbers. */
 function candidates(text: string): Uint8Array[] {
