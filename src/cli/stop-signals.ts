@@ -64,7 +64,7 @@ export function findStarter(): Starter | undefined {
   return { pid: Number(own.parent), terminal: own.terminal };
 }
 
-/** As `npx bun run edge.ts` or `npm start`: any other script may go on without what it has started. */
+/** As `npx bun run edge.ts` or `npm start`: other scripts may go on without what they have started. */
 function isOfNpm(): boolean {
   const { npm_lifecycle_event: event, npm_package_name: name } = process.env;
   return event === "npx" || (event === "start" && name === "sotto");
