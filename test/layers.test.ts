@@ -27,7 +27,7 @@ const MAY_IMPORT: Record<string, Rule> = {
   http: { any: ["node:"], types: ["runtime/runtime.ts"] },
   // The data plane: no file, no CA, no schedule.
   edge: {
-    any: ["tls/", "snapshot/", "http/", "x509/", "runtime/collector.ts", "node:"],
+    any: ["tls/", "snapshot/", "http/", "x509/", "node:"],
     types: ["runtime/runtime.ts", "crypto/crypto.ts"],
   },
   config: {

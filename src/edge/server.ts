@@ -2,7 +2,6 @@
  * The data plane: listeners, the sessions they accept, and what those share.
  * @module
  */
-import { leave } from "../runtime/collector.ts";
 import type { Listener, Runtime, Socket, SocketEvents } from "../runtime/runtime.ts";
 import type { Site, Snapshot } from "../snapshot/snapshot.ts";
 import type { ClientAuth } from "../tls/config.ts";
@@ -91,9 +90,6 @@ export class EdgeServer implements SessionHost {
 
   /** For connections from now on; running ones keep what they have. */
   useSnapshot(snapshot: Snapshot): void {
-    if (snapshot.index.overlay !== this.#snapshot.index.overlay) {
-      leave(OVERLAY_GARBAGE * this.#snapshot.index.overlay.toBytes().length);
-    }
     this.#snapshot = snapshot;
     this.passOn = this.#parts.passOn?.(snapshot);
   }
@@ -220,9 +216,6 @@ export class EdgeServer implements SessionHost {
     stopping.done.resolve();
   }
 }
-
-/** What a change leaves behind, in bytes of the overlay that it is made from: that, and a list of its names. */
-const OVERLAY_GARBAGE = 3;
 
 const NO_EVENTS: SocketEvents = {
   data() {},

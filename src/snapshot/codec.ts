@@ -1,7 +1,7 @@
 /**
  * A snapshot as bytes, for a file: what a start serves with at once, and what a process gets from another one.
  *
- *     "sottosn7"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
+ *     "sottosn8"  sections, each: kind (4 bytes), 0 (4), length (8, a double), content, zeros up to a multiple of 8
  *     checksum of all before it
  *
  * Read back, sites, certificates and keys are views of the file's bytes, and made when they are first asked for. It holds
@@ -21,7 +21,7 @@ import { Overlay } from "./overlay.ts";
 import { checkRecords, PackedSites } from "./packed-sites.ts";
 import { SitePacker } from "./site-packer.ts";
 import { SiteSlots } from "./site-slots.ts";
-import { LINE } from "./sni-table.ts";
+import { LINE_LENGTH } from "./sni-table.ts";
 import { SniTrie } from "./sni-trie.ts";
 import { placeNamed, type SiteTable, type Snapshot } from "./snapshot.ts";
 
@@ -227,7 +227,7 @@ function headRecord(
 /** With blanks, which are nothing in JSON: so that the names behind it begin where lines of the processor's caches do. */
 function paddedHead(json: string): string {
   const length = text(json).length;
-  return json + " ".repeat(-(MAGIC.length + 2 * SECTION_HEADER + length) & (LINE - 1));
+  return json + " ".repeat(-(MAGIC.length + 2 * SECTION_HEADER + length) & (LINE_LENGTH - 1));
 }
 
 function sectionHeader(kind: number, length: number): Uint8Array {
@@ -249,4 +249,4 @@ const SECTION_HEADER = 16;
 const SLOTS_PER_SECTION = 64;
 const MAX_PART = 1 << 18;
 /** Its last character is the version: another one is not read, what it holds is built anew. */
-const MAGIC = text("sottosn7");
+const MAGIC = text("sottosn8");

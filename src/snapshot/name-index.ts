@@ -80,8 +80,9 @@ export class NameIndex {
     });
     this.base.forEach((keys, start, end, held) => {
       if (held !== index) return;
-      const hash = this.base.hash(keys, start, end);
-      if (this.overlay.indexOf(keys, start, end, hash) === NOT_HELD) note(keys, start, end);
+      if (this.overlay.indexOf(this.base.hash(keys, start, end)) === NOT_HELD) {
+        note(keys, start, end);
+      }
     });
     return names;
   }
@@ -93,10 +94,8 @@ export class NameIndex {
 
   #indexOf(bytes: Uint8Array, start: number, end: number): number {
     const hash = this.base.hash(bytes, start, end);
-    const change = this.overlay.size === 0
-      ? NOT_HELD
-      : this.overlay.indexOf(bytes, start, end, hash);
-    return change === NOT_HELD ? this.base.indexOf(bytes, start, end, hash) : change;
+    const change = this.overlay.size === 0 ? NOT_HELD : this.overlay.indexOf(hash);
+    return change === NOT_HELD ? this.base.indexOf(hash) : change;
   }
 }
 

@@ -1,40 +1,40 @@
 /**
  * The memory of an SniTrie: how it is laid out, written and checked.
  *
- *     header  16 words: magic, names, lines, key (2), length of the heap, zeros
+ *     header  16 words: magic, names, lines, key (2), length of the names, zeros
  *     filter  words, one for four names, in which each name sets two bits; up to a multiple of 64 bytes
- *     lines   64 bytes each, as the processor's caches have them: two slots of 32
- *     slot    tag (1 byte; 0: free) and in the second one's top bit whether keys have gone on to the next line, length of
- *             the key (1), index (4), the key, or for one of more than 26 bytes where it lies in the heap (4); numbers are
- *             little-endian
- *     heap    long keys
+ *     lines   64 bytes each, as the processor's caches have them: five slots. Of each the first half of its name's hash
+ *             (5 words; 0: free), then the second half (5), then the index (5), then how many keys have gone on to the
+ *             next line (1)
+ *     names   each key with its index (4) and length (1) before it: to list them, no lookup comes here. Up to a multiple of 4
  *
- * A hash names a line by its top bits and a tag by its last ones. A key lies in its line, or where that is full in the
- * next that is not: whoever looks for one goes on as long as keys have. Four slots in five are taken, in the order of
- * the lines that keys are at home in: of a million, half lie in their own line, and none more than about 15 behind it.
- * To read the next line as well costs little, for it comes along from memory; the first takes longer than all the rest
- * (140 ns and more), and the less memory there is to read from, the more often the caches have it. The filter takes a
- * byte a name and mostly stays in them: a name that is not there seldom costs such a read.
+ * Numbers are little-endian. A name is known by the 64 bits of its hash alone: whoever asks for one that is not here is
+ * answered by that of another one once in 2^61 times. What that saves is memory to read from, which takes longer than all
+ * the rest of a lookup: 16 bytes a name instead of 40 with the names themselves, so the caches have it more often.
+ *
+ * The first half names a line. A key lies in its line, or where that is full in the next that is not: whoever looks for
+ * one goes on as long as keys have. Four slots in five are taken. The filter takes a byte a name and mostly stays in the
+ * caches: a name that is not there seldom costs a read of a line.
  *
  * No key is more than MAX_PROBE lines away from its own, whatever the names: that holds by the hash's key, which is drawn
  * anew should it not, so it bounds every lookup.
  *
  * @module
  */
-import { drawHashKey, type HashKey, hashName, multipliersOf } from "./name-hash.ts";
+import { drawHashKey, type HashKey, hashName, multipliersOf, otherHalf } from "./name-hash.ts";
 import { type NameList, REMOVED } from "./name-list.ts";
 
 export interface SniTable {
-  /** Header, lines and heap. */
+  /** All of it. */
   readonly bytes: Uint8Array;
   readonly count: number;
   readonly key: HashKey;
   readonly multipliers: Int32Array;
   /** Those in which a key may be at home; MAX_PROBE more follow. */
   readonly lineCount: number;
-  readonly lines: Uint8Array;
+  readonly lines: Int32Array;
   readonly filter: Uint32Array;
-  readonly heap: Uint8Array;
+  readonly names: Uint8Array;
 }
 
 export interface BuildOptions {
@@ -46,22 +46,27 @@ export interface BuildOptions {
   readonly keepRemoved?: boolean;
 }
 
-export const LINE = 64;
-export const SLOT = 32;
-export const SLOT_HEADER = 6;
-/** A longer key is in the heap. */
-export const MAX_OWN_KEY = SLOT - SLOT_HEADER;
+/** In words, as everything that lies in lines. */
+export const LINE = 16;
+/** A line in bytes. */
+export const LINE_LENGTH = 4 * LINE;
+/** Keys in a line; also how far apart the parts of a slot are. */
+export const SLOTS = 5;
+/** Where a line says how many keys have gone on. */
+export const GONE_ON = 15;
 /** Lines beyond its own in which a key may be. Fewer than one hash key in 10^12 needs more. */
 export const MAX_PROBE = 64;
+/** Before a key among the names. */
+export const NAME_HEADER = 5;
 
 /** Where the line begins that a key with this hash is at home in. */
 export function homeOf(hash: number, lineCount: number): number {
-  return LINE * Math.floor((hash >>> 0) * (lineCount / 2 ** 32));
+  return LINE * (((hash >>> 0) * (lineCount / 2 ** 32)) | 0);
 }
 
-/** What tells keys apart before they are compared: 1 to 127. */
-export function tagOf(hash: number): number {
-  return (hash & TAG) || 1;
+/** The first half as slots have it, where 0 is none. */
+export function firstHalf(hash: number): number {
+  return hash === 0 ? 1 : hash;
 }
 
 /** The bits of a filter's word that a key with this hash sets. */
@@ -71,12 +76,8 @@ export function filterBits(hash: number): number {
 
 /** Its word. */
 export function filterWord(hash: number, words: number): number {
-  return Math.floor((hash >>> 0) * (words / 2 ** 32));
+  return ((hash >>> 0) * (words / 2 ** 32)) | 0;
 }
-
-export const TAG = 0x7f;
-/** Of a line's second tag: keys that are at home here or before have gone on to the next line. */
-export const GOES_ON = 0x80;
 
 /** A million names take about half a second of the processor: not for the serving thread. */
 export function buildTable(names: NameList, options: BuildOptions = {}): SniTable {
@@ -107,17 +108,19 @@ export function* readingTable(bytes: Uint8Array): Generator<void, SniTable> {
   if (header[0] !== MAGIC) throw wrong("it does not begin like one of this kind of machine");
   if (lineCount < 1 || lineCount > MAX_LINES) throw wrong(`it cannot have ${lineCount} lines`);
   const start = HEADER_LENGTH + 4 * filterWords(lineCount);
-  if (aligned.length !== start + LINE * (lineCount + MAX_PROBE) + header[5]!) {
+  const namesLength = header[5]!;
+  if (aligned.length !== start + LINE_LENGTH * (lineCount + MAX_PROBE) + aligned4(namesLength)) {
     throw wrong("its parts are not as long as it says");
   }
-  const table = viewsOf(aligned, header[1]!, [header[3]!, header[4]!], lineCount);
-  yield* checkLines(table);
+  const key: HashKey = [header[3]!, header[4]!];
+  const table = viewsOf(aligned, header[1]!, key, lineCount, namesLength);
+  yield* checkParts(table);
   return table;
 }
 
 /**
  * A table of these entries of the list, of a name that comes twice the last; and which entries are in it. Undefined: one
- * would lie too far from its line.
+ * would lie too far from its line, or two names have one hash.
  */
 function tryKey(
   names: NameList,
@@ -126,53 +129,74 @@ function tryKey(
   options: BuildOptions,
 ): { readonly table: SniTable; readonly entries: Uint32Array } | undefined {
   const { keys, ends, indices } = names;
-  const count = wanted?.length ?? names.count;
-  const entryAt = (i: number): number => wanted === undefined ? i : wanted[i]!;
-  let heapLength = 0;
-  for (let i = 0; i < count; i++) {
-    const length = lengthOf(ends, entryAt(i));
-    if (length > MAX_OWN_KEY) heapLength += length;
-  }
-  const table = emptyTable(count, heapLength, key, options.shared === true);
-  const { lines, filter, heap, lineCount, multipliers } = table;
+  const entries = wanted ?? Uint32Array.from({ length: names.count }, (_, entry) => entry);
+  const count = entries.length;
+  let namesLength = 0;
+  for (const entry of entries) namesLength += NAME_HEADER + lengthOf(ends, entry);
+  const table = emptyTable(count, namesLength, key, options.shared === true);
+  const { lines, filter, lineCount, multipliers } = table;
   const hashes = new Int32Array(count);
+  const others = new Int32Array(count);
   for (let i = 0; i < count; i++) {
-    const end = ends[entryAt(i)]!;
-    hashes[i] = hashName(keys, end - lengthOf(ends, entryAt(i)), end, multipliers);
+    const end = ends[entries[i]!]!;
+    hashes[i] = hashName(keys, end - lengthOf(ends, entries[i]!), end, multipliers);
+    others[i] = otherHalf[0]!;
   }
-  const entries = new Uint32Array(count);
-  let kept = 0;
-  let heapAt = 0;
+  const isKept = new Uint8Array(count);
+  /** Which of them the places have, five a line. */
+  const held = new Uint32Array(SLOTS * (lineCount + MAX_PROBE));
   let free = 0;
   for (const i of byLine(hashes, lineCount)) {
-    const entry = entryAt(i);
-    const end = ends[entry]!;
-    const start = end - lengthOf(ends, entry);
     const hash = hashes[i]!;
-    const home = homeOf(hash, lineCount);
+    const home = SLOTS * homeOf(hash, lineCount) / LINE;
     free = Math.max(free, home);
-    if (isBetween(table, home, free, keys, start, end, hash)) continue;
-    const slot = free;
-    if (slot > home + LINE * MAX_PROBE) return undefined;
-    free += SLOT;
-    const index = indices[entry]!;
-    lines[slot] = tagOf(hash);
-    for (let line = home; line + LINE <= slot; line += LINE) {
-      lines[line + SLOT]! |= GOES_ON;
+    let place = home;
+    while (place < free && !(hashes[held[place]!] === hash && others[held[place]!] === others[i])) {
+      place++;
     }
-    lines[slot + 1] = end - start;
+    if (place < free) {
+      if (!isSameKey(names, entries[held[place]!]!, entries[i]!)) return undefined;
+      continue;
+    }
+    if (free >= home + SLOTS * MAX_PROBE) return undefined;
+    held[free++] = i;
+    isKept[i] = 1;
+    const line = LINE * Math.floor(place / SLOTS);
+    const slot = line + place % SLOTS;
+    lines[slot] = firstHalf(hash);
+    lines[slot + SLOTS] = others[i]!;
+    lines[slot + 2 * SLOTS] = indices[entries[i]!]!;
+    for (let before = homeOf(hash, lineCount); before < line; before += LINE) {
+      lines[before + GONE_ON]!++;
+    }
     filter[filterWord(hash, filter.length)]! |= filterBits(hash);
-    writeWord(lines, slot + 2, index);
-    if (end - start <= MAX_OWN_KEY) {
-      let at = slot + SLOT_HEADER;
-      for (let from = start; from < end; from++) lines[at++] = keys[from]!;
-    } else {
-      writeWord(lines, slot + SLOT_HEADER, heapAt);
-      for (let from = start; from < end; from++) heap[heapAt++] = keys[from]!;
-    }
-    if (index !== REMOVED || options.keepRemoved === true) entries[kept++] = entry;
   }
-  return { table, entries: entries.subarray(0, kept) };
+  const keepRemoved = options.keepRemoved === true;
+  const kept = entries.filter((entry, i) =>
+    isKept[i] === 1 && (keepRemoved || indices[entry] !== REMOVED)
+  );
+  if (kept.length === count) writeNames(names, entries, table.names);
+  return { table, entries: kept };
+}
+
+function writeNames(
+  { keys, ends, indices }: NameList,
+  entries: Uint32Array,
+  into: Uint8Array,
+): void {
+  let at = 0;
+  for (const entry of entries) {
+    const index = indices[entry]!;
+    const end = ends[entry]!;
+    const length = lengthOf(ends, entry);
+    into[at] = index;
+    into[at + 1] = index >>> 8;
+    into[at + 2] = index >>> 16;
+    into[at + 3] = index >>> 24;
+    into[at + 4] = length;
+    at += NAME_HEADER;
+    for (let from = end - length; from < end; from++) into[at++] = keys[from]!;
+  }
 }
 
 /** Which come to lie first: by their lines, and of those in one line the last of the list. */
@@ -185,81 +209,67 @@ function byLine(hashes: Int32Array, lineCount: number): Uint32Array {
   return order;
 }
 
-/** Is this key in one of the slots from `from` up to `to`? */
-function isBetween(
-  { lines, heap }: SniTable,
-  from: number,
-  to: number,
-  keys: Uint8Array,
-  start: number,
-  end: number,
-  hash: number,
-): boolean {
-  const tag = tagOf(hash);
-  const length = end - start;
-  for (let slot = from; slot < to; slot += SLOT) {
-    if ((lines[slot]! & TAG) !== tag || lines[slot + 1] !== length) continue;
-    const isLong = length > MAX_OWN_KEY;
-    const where = isLong ? heap : lines;
-    const shift = (isLong ? wordAt(lines, slot + SLOT_HEADER) : slot + SLOT_HEADER) - start;
-    let i = start;
-    while (i < end && keys[i] === where[i + shift]) i++;
-    if (i === end) return true;
+function isSameKey({ keys, ends }: NameList, one: number, other: number): boolean {
+  const length = lengthOf(ends, one);
+  if (length !== lengthOf(ends, other)) return false;
+  for (let back = 1; back <= length; back++) {
+    if (keys[ends[one]! - back] !== keys[ends[other]! - back]) return false;
   }
-  return false;
+  return true;
 }
 
-function emptyTable(count: number, heapLength: number, key: HashKey, shared: boolean): SniTable {
+function emptyTable(count: number, namesLength: number, key: HashKey, shared: boolean): SniTable {
   const lineCount = Math.max(1, Math.ceil(count / NAMES_A_LINE));
-  const size = HEADER_LENGTH + 4 * filterWords(lineCount) + LINE * (lineCount + MAX_PROBE) +
-    heapLength;
+  const size = HEADER_LENGTH + 4 * filterWords(lineCount) + LINE_LENGTH * (lineCount + MAX_PROBE) +
+    aligned4(namesLength);
   if (size > MAX_SIZE) throw new RangeError("Cannot index names that take more than 2 GiB");
   const bytes = new Uint8Array(shared ? new SharedArrayBuffer(size) : new ArrayBuffer(size));
-  const header = [MAGIC, count, lineCount, key[0], key[1], heapLength];
+  const header = [MAGIC, count, lineCount, key[0], key[1], namesLength];
   new Uint32Array(bytes.buffer, 0, header.length).set(header);
-  return viewsOf(bytes, count, key, lineCount);
+  return viewsOf(bytes, count, key, lineCount, namesLength);
 }
 
-function viewsOf(bytes: Uint8Array, count: number, key: HashKey, lineCount: number): SniTable {
+function viewsOf(
+  bytes: Uint8Array,
+  count: number,
+  key: HashKey,
+  lineCount: number,
+  namesLength: number,
+): SniTable {
   const words = filterWords(lineCount);
-  const filter = new Uint32Array(bytes.buffer, bytes.byteOffset + HEADER_LENGTH, words);
-  const start = HEADER_LENGTH + 4 * words;
-  const end = start + LINE * (lineCount + MAX_PROBE);
-  const lines = bytes.subarray(start, end);
-  const heap = bytes.subarray(end);
-  return { bytes, count, key, multipliers: multipliersOf(key), lineCount, lines, filter, heap };
+  const start = bytes.byteOffset + HEADER_LENGTH;
+  const filter = new Uint32Array(bytes.buffer, start, words);
+  const lines = new Int32Array(bytes.buffer, start + 4 * words, LINE * (lineCount + MAX_PROBE));
+  const namesAt = start + 4 * (words + lines.length);
+  const names = new Uint8Array(bytes.buffer, namesAt, namesLength);
+  return { bytes, count, key, multipliers: multipliersOf(key), lineCount, lines, filter, names };
 }
 
 function filterWords(lineCount: number): number {
   return 16 * Math.ceil(lineCount * NAMES_A_LINE / NAMES_A_WORD / 16);
 }
 
-/** As many names as it says, each within the buffer. How far one lies from its line is not looked at: a lookup ends. */
-function* checkLines({ lines, heap, count }: SniTable): Generator<void, void> {
-  let seen = 0;
-  for (let slot = 0; slot < lines.length; slot += SLOT) {
-    if (slot % (SLOTS_A_STEP * SLOT) === 0) yield;
-    if ((lines[slot]! & TAG) === 0) continue;
-    const length = lines[slot + 1]!;
-    if (length === 0) throw wrong("an empty name");
-    if (length > MAX_OWN_KEY && wordAt(lines, slot + SLOT_HEADER) + length > heap.length) {
-      throw wrong("a name lies elsewhere");
-    }
-    seen++;
+function aligned4(length: number): number {
+  return (length + 3) & ~3;
+}
+
+/** As many keys and names as it says. How far one lies from its line is not looked at: a lookup ends. */
+function* checkParts({ lines, names, count }: SniTable): Generator<void, void> {
+  let held = 0;
+  for (let line = 0; line < lines.length; line += LINE) {
+    if (line % (LINES_A_STEP * LINE) === 0) yield;
+    for (let slot = line; slot < line + SLOTS; slot++) if (lines[slot] !== 0) held++;
   }
-  if (seen !== count) throw wrong(`it holds ${seen} names and says ${count}`);
-}
-
-export function wordAt(bytes: Uint8Array, at: number): number {
-  return (bytes[at]! | (bytes[at + 1]! << 8) | (bytes[at + 2]! << 16) | (bytes[at + 3]! << 24)) >>>
-    0;
-}
-
-function writeWord(bytes: Uint8Array, at: number, value: number): void {
-  bytes[at] = value;
-  bytes[at + 1] = value >>> 8;
-  bytes[at + 2] = value >>> 16;
-  bytes[at + 3] = value >>> 24;
+  if (held !== count) throw wrong(`it holds ${held} names and says ${count}`);
+  let listed = 0;
+  for (let at = 0; at < names.length;) {
+    if (++listed % NAMES_A_STEP === 0) yield;
+    const length = names[at + 4];
+    if (length === 0) throw wrong("an empty name");
+    at += NAME_HEADER + (length ?? 0);
+    if (at > names.length) throw wrong("a name ends elsewhere");
+  }
+  if (listed !== count) throw wrong(`it lists ${listed} names and says ${count}`);
 }
 
 function lengthOf(ends: Uint32Array, entry: number): number {
@@ -270,14 +280,15 @@ function wrong(what: string): RangeError {
   return new RangeError(`Cannot read an SNI trie: ${what}`);
 }
 
-/** "sni3" on a little-endian machine. */
-const MAGIC = 0x3369_6e73;
+/** "sni4" on a little-endian machine. */
+const MAGIC = 0x3469_6e73;
 /** As long as a line, so that lines begin where the processor's do, if the buffer does. */
 const HEADER_LENGTH = 64;
-const NAMES_A_LINE = 1.6;
+const NAMES_A_LINE = 4;
 const NAMES_A_WORD = 4;
 const MAX_NAMES = 2 ** 24;
 const MAX_LINES = 2 ** 24;
 const MAX_SIZE = 0x7fff_ffff;
 const MAX_ATTEMPTS = 8;
-const SLOTS_A_STEP = 8192;
+const LINES_A_STEP = 4096;
+const NAMES_A_STEP = 16_384;

@@ -9,25 +9,22 @@
  *
  * @module
  */
-import { type HashKey, hashName } from "./name-hash.ts";
+import { type HashKey, hashName, otherHalf } from "./name-hash.ts";
 import { DOT, MAX_NAME_LENGTH, NameList } from "./name-list.ts";
 import {
   type BuildOptions,
   buildTable,
   filterBits,
   filterWord,
-  GOES_ON,
+  firstHalf,
+  GONE_ON,
   homeOf,
   LINE,
-  MAX_OWN_KEY,
   MAX_PROBE,
+  NAME_HEADER,
   readingTable,
-  SLOT,
-  SLOT_HEADER,
+  SLOTS,
   type SniTable,
-  TAG,
-  tagOf,
-  wordAt,
 } from "./sni-table.ts";
 
 /** What `indexOf` returns for a key that is not there. */
@@ -35,9 +32,8 @@ export const NOT_HELD = -1;
 
 export class SniTrie {
   readonly #table: SniTable;
-  readonly #lines: Uint8Array;
+  readonly #lines: Int32Array;
   readonly #filter: Uint32Array;
-  readonly #heap: Uint8Array;
   readonly #lineCount: number;
   readonly #multipliers: Int32Array;
 
@@ -45,7 +41,6 @@ export class SniTrie {
     this.#table = table;
     this.#lines = table.lines;
     this.#filter = table.filter;
-    this.#heap = table.heap;
     this.#lineCount = table.lineCount;
     this.#multipliers = table.multipliers;
   }
@@ -100,65 +95,50 @@ export class SniTrie {
    */
   find(bytes: Uint8Array, start: number = 0, end: number = bytes.length): number | undefined {
     if (!isSearchable(bytes, start, end)) return undefined;
-    let index = this.indexOf(bytes, start, end, this.hash(bytes, start, end));
+    let index = this.indexOf(this.hash(bytes, start, end));
     if (index === NOT_HELD) {
       const dot = firstDot(bytes, start, end);
-      if (dot < end) index = this.indexOf(bytes, dot, end, this.hash(bytes, dot, end));
+      if (dot < end) index = this.indexOf(this.hash(bytes, dot, end));
     }
     return index === NOT_HELD ? undefined : index;
   }
 
-  /** Of a key: a name, or a wildcard from its dot on. */
+  /** Of a key: a name, or a wildcard from its dot on. For `indexOf`. */
   hash(bytes: Uint8Array, start: number, end: number): number {
     return hashName(bytes, start, end, this.#multipliers);
   }
 
-  /** The index of this very key, whose hash it is; REMOVED for one kept as such; NOT_HELD. */
-  indexOf(bytes: Uint8Array, start: number, end: number, hash: number): number {
+  /** The index of the key that was hashed last, and that is its hash; REMOVED for one kept as such; NOT_HELD. */
+  indexOf(hash: number): number {
     const filter = this.#filter;
     const bits = filterBits(hash);
     if ((filter[filterWord(hash, filter.length)]! & bits) !== bits) return NOT_HELD;
     const lines = this.#lines;
-    const tag = tagOf(hash);
-    const length = end - start;
+    const first = firstHalf(hash);
+    const second = otherHalf[0]!;
     const home = homeOf(hash, this.#lineCount);
     for (let line = home; line <= home + LINE * MAX_PROBE; line += LINE) {
-      const second = lines[line + SLOT]!;
-      if (
-        (lines[line]! & TAG) === tag && lines[line + 1] === length &&
-        this.#isAt(line, bytes, start, end)
-      ) return wordAt(lines, line + 2);
-      if (
-        (second & TAG) === tag && lines[line + SLOT + 1] === length &&
-        this.#isAt(line + SLOT, bytes, start, end)
-      ) return wordAt(lines, line + SLOT + 2);
-      if ((second & GOES_ON) === 0) return NOT_HELD;
+      for (let slot = line; slot < line + SLOTS; slot++) {
+        if (lines[slot] === first && lines[slot + SLOTS] === second) {
+          return lines[slot + 2 * SLOTS]! >>> 0;
+        }
+      }
+      if (lines[line + GONE_ON] === 0) return NOT_HELD;
     }
     return NOT_HELD;
   }
 
   /** Every key with its index, in no order. `keys`, `start`, `end` as NameList.addKey takes them. */
   forEach(visit: (keys: Uint8Array, start: number, end: number, index: number) => void): void {
-    const lines = this.#lines;
-    for (let slot = 0; slot < lines.length; slot += SLOT) {
-      if ((lines[slot]! & TAG) === 0) continue;
-      const length = lines[slot + 1]!;
-      const index = wordAt(lines, slot + 2);
-      const own = slot + SLOT_HEADER;
-      const start = length > MAX_OWN_KEY ? wordAt(lines, own) : own;
-      visit(length > MAX_OWN_KEY ? this.#heap : lines, start, start + length, index);
+    const { names } = this.#table;
+    for (let at = 0; at < names.length;) {
+      const index = names[at]! | (names[at + 1]! << 8) | (names[at + 2]! << 16) |
+        (names[at + 3]! << 24);
+      const start = at + NAME_HEADER;
+      const end = start + names[at + 4]!;
+      visit(names, start, end, index >>> 0);
+      at = end;
     }
-  }
-
-  /** Is it this key, whose length is right? */
-  #isAt(slot: number, bytes: Uint8Array, start: number, end: number): boolean {
-    const isLong = end - start > MAX_OWN_KEY;
-    const keys = isLong ? this.#heap : this.#lines;
-    const own = slot + SLOT_HEADER;
-    const shift = (isLong ? wordAt(this.#lines, own) : own) - start;
-    let i = start;
-    while (i < end && LOWER_CASE[bytes[i]!] === keys[i + shift]) i++;
-    return i === end;
   }
 }
 
@@ -173,8 +153,3 @@ export function firstDot(bytes: Uint8Array, start: number, end: number): number 
   while (at < end && bytes[at] !== DOT) at++;
   return at;
 }
-
-const LOWER_CASE = Uint8Array.from(
-  { length: 256 },
-  (_, byte) => byte >= 0x41 && byte <= 0x5a ? byte + 0x20 : byte,
-);

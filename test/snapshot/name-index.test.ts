@@ -148,6 +148,53 @@ describe("Overlay", () => {
     expect(indexOf([]).withChanges(many(2048)).isCrowded).toBe(true);
   });
 
+  test("is one of many that go on from one another, from anywhere, and each says what it said", () => {
+    const step = fc.record({
+      from: fc.nat(1000), // of those that are there: the last for the most part
+      changes: fc.array(
+        fc.tuple(anyName, fc.option(anyIndex, { nil: undefined })),
+        { maxLength: 4 },
+      ),
+    });
+    fc.assert(fc.property(fc.array(step, { maxLength: 30 }), (steps) => {
+      const all = [{ index: indexOf([]), said: [] as Entry[] }];
+      for (const { from, changes } of steps) {
+        const { index, said } = from % 4 === 0 ? all[from % all.length]! : all.at(-1)!;
+        all.push({ index: index.withChanges(changesOf(changes)), said: [...said, ...changes] });
+      }
+      const names = steps.flatMap(({ changes }) => changes.map(([name]) => name));
+      for (const { index, said } of all) {
+        for (const name of names) expect(find(index, name)).toBe(findNaively(said, name));
+        expect(index.overlay.size).toBe(new Set(said.map(([name]) => name)).size);
+      }
+    }));
+  });
+
+  test("changes one name for ever without growing, and others stay as they were", () => {
+    const before = indexOf([]).withChanges(many(100));
+    let index = before;
+    for (let i = 0; i < 3 * MAX_CHANGES; i++) {
+      index = index.withChanges([{ name: "n0", index: i % 2 === 0 ? undefined : i }]);
+    }
+    expect([index.overlay.size, find(index, "n0"), find(index, "n2")]).toEqual([
+      100,
+      3 * MAX_CHANGES - 1,
+      2,
+    ]);
+    expect(index.overlay.toBytes().length).toBe(before.overlay.toBytes().length);
+    expect(find(before, "n0")).toBe(0);
+  });
+
+  test("refused changes leave it as it was, and it takes others", () => {
+    const full = indexOf([]).withChanges(many(MAX_CHANGES - 1));
+    const two = [{ name: "one-more", index: 7 }, { name: "and-another", index: 8 }];
+    expect(() => full.withChanges(two)).toThrow("Cannot hold 4097 changes");
+    expect(find(full, "one-more")).toBeUndefined();
+    const next = full.withChanges([two[1]!]);
+    expect([find(next, "one-more"), find(next, "and-another")]).toEqual([undefined, 8]);
+    expect(find(full, "and-another")).toBeUndefined();
+  });
+
   test("lies over its own base only", () => {
     const other = SniTrie.build([]);
     expect(() => new NameIndex(other, indexOf([]).overlay)).toThrow("another hash key");

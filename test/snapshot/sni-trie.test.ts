@@ -1,8 +1,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
-import { type HashKey, hashName, multipliersOf } from "../../src/snapshot/name-hash.ts";
+import { type HashKey, hashName, multipliersOf, otherHalf } from "../../src/snapshot/name-hash.ts";
 import { MAX_INDEX, NameList } from "../../src/snapshot/name-list.ts";
-import { homeOf, LINE, MAX_PROBE } from "../../src/snapshot/sni-table.ts";
+import { homeOf, LINE_LENGTH, MAX_PROBE, SLOTS } from "../../src/snapshot/sni-table.ts";
 import { SniTrie } from "../../src/snapshot/sni-trie.ts";
 import { anyIndex, anyName, anySni, bytesOf, findNaively } from "./naive-names.ts";
 
@@ -151,11 +151,12 @@ describe("SniTrie, bounded", () => {
   /** More names at home in one place than it holds: what an attacker wants who knows the key. */
   const hostile = (() => {
     const names: string[] = [];
-    const count = 2 * MAX_PROBE + 20;
+    const count = SLOTS * MAX_PROBE + 20;
+    const multipliers = multipliersOf(key);
     for (let i = 0; names.length < count; i++) {
       const name = `${i}.example`;
-      const hash = hashName(bytesOf(name), 0, name.length, multipliersOf(key));
-      if (homeOf(hash, count) < 64) names.push(name);
+      const hash = hashName(bytesOf(name), 0, name.length, multipliers);
+      if (homeOf(hash, count) === 0) names.push(name);
     }
     return names.map((name, i) => [name, i] as const);
   })();
@@ -175,9 +176,10 @@ describe("SniTrie, bounded", () => {
     const names = Array.from({ length: 500 }, (_, i) => [`n${i}.example`, i] as const);
     const trie = SniTrie.build(names);
     const bytes = trie.toBytes().slice();
-    const lines = new DataView(bytes.buffer).getUint32(8, true);
-    const length = bytes.length - LINE * (lines + MAX_PROBE) - 64;
-    bytes.fill(0xff, 64, 64 + length);
+    const view = new DataView(bytes.buffer);
+    const linesLength = LINE_LENGTH * (view.getUint32(8, true) + MAX_PROBE);
+    const namesLength = (view.getUint32(20, true) + 3) & ~3;
+    bytes.fill(0xff, 64, bytes.length - namesLength - linesLength);
     const open = SniTrie.fromBytes(bytes);
     for (const [name, index] of names) expect(find(open, name)).toBe(index);
     for (let i = 500; i < 5000; i++) expect(find(open, `n${i}.example`)).toBeUndefined();
@@ -282,12 +284,44 @@ describe("SniTrie.fromBytes", () => {
     ["another number of lines", 8, 3],
     ["no lines", 8, 0],
     ["another number of names", 4, 299],
-    ["another length of its heap", 20, 1],
+    ["another length of its names", 20, 1],
   ])("refuses %s", (_, at, value) => {
     const damaged = bytes.slice();
     new DataView(damaged.buffer).setUint32(at, value, true);
     expect(() => SniTrie.fromBytes(damaged)).toThrow("Cannot read an SNI trie");
   });
+});
+
+test("hashName has 64 bits of which each differs by chance for names that differ little", () => {
+  const keys = Array.from({ length: 400 }, (_, i): HashKey => [i, 7]);
+  const pairs = ([
+    ["a.example", "b.example"],
+    ["a.example", "a.examplf"],
+    ["n10.example", "n20.example"],
+    ["ab", "ba"],
+    ["a", "aa"],
+    ["a", "a\u0000"],
+    ["abcd", "abcd\u0000"],
+    ["abcd.efgh", "efgh.abcd"],
+    [`${"a.".repeat(127)}a`, `${"a.".repeat(127)}b`],
+  ] as const).map((pair) => pair.map(bytesOf));
+  for (const [one, other] of pairs) {
+    const counts = new Uint32Array(64);
+    for (const key of keys) {
+      const multipliers = multipliersOf(key);
+      const halves = [one!, other!].map((name) => [
+        hashName(name, 0, name.length, multipliers),
+        otherHalf[0]!,
+      ]);
+      for (let bit = 0; bit < 64; bit++) {
+        const [mine, its] = halves.map((each) => each[bit >> 5]! >>> (bit & 31) & 1);
+        if (mine !== its) counts[bit]!++;
+      }
+    }
+    // Half of 400, give or take six standard deviations.
+    expect(Math.min(...counts)).toBeGreaterThan(140);
+    expect(Math.max(...counts)).toBeLessThan(260);
+  }
 });
 
 test("hashName takes no two names for one whatever its key: whoever brings names cannot have them collide", () => {
