@@ -7,6 +7,9 @@
  * longest match is the first of the two that is there. That is two probes of memory at most, where a tree
  * takes one per label, and its cost does not depend on how the names branch.
  *
+ * Names are told apart by 64 bits of a hash with a secret key. Should one that nobody has be taken for a site's, then its
+ * client is shown that site's certificate, and gets what it would have got by the right name.
+ *
  * @module
  */
 import { type HashKey, hashName, otherHalf } from "./name-hash.ts";
