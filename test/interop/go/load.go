@@ -75,6 +75,8 @@ func load(set *flag.FlagSet, args []string) error {
 		if !*renew {
 			c.sessions = frozen{c.sessions}
 		}
+	} else {
+		c.sessions = forgetful{} // takes tickets, as browsers do: servers send none to whoever has no use for them
 	}
 
 	var mutex sync.Mutex
@@ -182,6 +184,12 @@ func (c *client) onceFrom(withGet bool) (port int, state tls.ConnectionState, er
 type frozen struct{ tls.ClientSessionCache }
 
 func (frozen) Put(string, *tls.ClientSessionState) {}
+
+// A session cache that keeps nothing.
+type forgetful struct{}
+
+func (forgetful) Get(string) (*tls.ClientSessionState, bool) { return nil, false }
+func (forgetful) Put(string, *tls.ClientSessionState)        {}
 
 // What this program has used so far, user and system.
 func cpuSeconds() float64 {
