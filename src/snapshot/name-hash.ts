@@ -37,7 +37,7 @@ export function multipliersOf([k0, k1]: HashKey): Int32Array {
  * The hash of bytes[start, end) with A-Z read as a-z. One pass, no allocation.
  *
  * @param end at most MAX_NAME_LENGTH bytes behind `start`
- * @returns one half; as an int32, perhaps negative. The other is in `otherHalf` until the next name is hashed
+ * @returns one half, never 0; as an int32, perhaps negative. The other is in `otherHalf` until the next name is hashed
  */
 export function hashName(
   bytes: Uint8Array,
@@ -80,7 +80,7 @@ export function hashName(
   // Names that count up lie on a lattice: mixed, they are spread as if by chance.
   const both = (a & 0xffff_0000) | (b >>> 16);
   const mixed = Math.imul(both ^ (both >>> 15), 0x2c1b_3c6d);
-  return mixed ^ (mixed >>> 13);
+  return (mixed ^ (mixed >>> 13)) || 1;
 }
 
 /** From the runtime's secure random source. */

@@ -65,11 +65,6 @@ export function homeOf(hash: number, lineCount: number): number {
   return LINE * (((hash >>> 0) * (lineCount / 2 ** 32)) | 0);
 }
 
-/** The first half as slots have it, where 0 is none. */
-export function firstHalf(hash: number): number {
-  return hash === 0 ? 1 : hash;
-}
-
 /** The bits of a filter's word that a key with this hash sets. */
 export function filterBits(hash: number): number {
   return (1 << ((hash >>> 7) & 31)) | (1 << (hash & 31));
@@ -129,30 +124,39 @@ function tryKey(
   key: HashKey,
   options: BuildOptions,
 ): { readonly table: SniTable; readonly entries: Uint32Array } | undefined {
-  const { keys, ends, indices } = names;
+  const { ends, indices } = names;
   const entries = wanted ?? Uint32Array.from({ length: names.count }, (_, entry) => entry);
   const count = entries.length;
   let namesLength = 0;
   for (const entry of entries) namesLength += NAME_HEADER + lengthOf(ends, entry);
   const table = emptyTable(count, namesLength, key, options.shared === true);
-  const { lines, filter, lineCount, multipliers } = table;
-  const hashes = new Int32Array(count);
-  const others = new Int32Array(count);
-  for (let i = 0; i < count; i++) {
-    const end = ends[entries[i]!]!;
-    hashes[i] = hashName(keys, end - lengthOf(ends, entries[i]!), end, multipliers);
-    others[i] = otherHalf[0]!;
-  }
-  const isKept = new Uint8Array(count);
+  const isKept = fill(table, names, entries);
+  if (isKept === undefined) return undefined;
+  const keepRemoved = options.keepRemoved === true;
+  const kept = entries.filter((entry, i) =>
+    isKept[i] === 1 && (keepRemoved || indices[entry] !== REMOVED)
+  );
+  if (kept.length === count) writeNames(names, entries, table.names);
+  return { table, entries: kept };
+}
+
+/** Which of the entries have a place in it now; undefined: one has none, or is taken for another name. */
+function fill(table: SniTable, names: NameList, entries: Uint32Array): Uint8Array | undefined {
+  const { lines, filter, lineCount } = table;
+  const { indices } = names;
+  const { hashes, others } = hashesOf(names, entries, table.multipliers);
+  const isKept = new Uint8Array(entries.length);
   /** Which of them the places have, five a line. */
   const held = new Uint32Array(SLOTS * (lineCount + MAX_PROBE));
   let free = 0;
   for (const i of byLine(hashes, lineCount)) {
     const hash = hashes[i]!;
-    const home = SLOTS * homeOf(hash, lineCount) / LINE;
+    const other = others[i]!;
+    const homeLine = homeOf(hash, lineCount);
+    const home = SLOTS * homeLine / LINE;
     free = Math.max(free, home);
     let place = home;
-    while (place < free && !(hashes[held[place]!] === hash && others[held[place]!] === others[i])) {
+    while (place < free && (hashes[held[place]!] !== hash || others[held[place]!] !== other)) {
       place++;
     }
     if (place < free) {
@@ -164,20 +168,25 @@ function tryKey(
     isKept[i] = 1;
     const line = LINE * Math.floor(place / SLOTS);
     const slot = line + place % SLOTS;
-    lines[slot] = firstHalf(hash);
-    lines[slot + SLOTS] = others[i]!;
+    lines[slot] = hash;
+    lines[slot + SLOTS] = other;
     lines[slot + 2 * SLOTS] = indices[entries[i]!]!;
-    for (let before = homeOf(hash, lineCount); before < line; before += LINE) {
-      lines[before + GONE_ON]!++;
-    }
+    for (let before = homeLine; before < line; before += LINE) lines[before + GONE_ON]!++;
     filter[filterWord(hash, filter.length)]! |= filterBits(hash);
   }
-  const keepRemoved = options.keepRemoved === true;
-  const kept = entries.filter((entry, i) =>
-    isKept[i] === 1 && (keepRemoved || indices[entry] !== REMOVED)
-  );
-  if (kept.length === count) writeNames(names, entries, table.names);
-  return { table, entries: kept };
+  return isKept;
+}
+
+/** Both halves of each. */
+function hashesOf({ keys, ends }: NameList, entries: Uint32Array, multipliers: Int32Array) {
+  const hashes = new Int32Array(entries.length);
+  const others = new Int32Array(entries.length);
+  for (let i = 0; i < entries.length; i++) {
+    const end = ends[entries[i]!]!;
+    hashes[i] = hashName(keys, end - lengthOf(ends, entries[i]!), end, multipliers);
+    others[i] = otherHalf[0]!;
+  }
+  return { hashes, others };
 }
 
 function writeNames(

@@ -19,7 +19,6 @@ import {
   buildTable,
   filterBits,
   filterWord,
-  firstHalf,
   GONE_ON,
   homeOf,
   LINE,
@@ -117,12 +116,11 @@ export class SniTrie {
     const bits = filterBits(hash);
     if ((filter[filterWord(hash, filter.length)]! & bits) !== bits) return NOT_HELD;
     const lines = this.#lines;
-    const first = firstHalf(hash);
     const second = otherHalf[0]!;
     const home = homeOf(hash, this.#lineCount);
     for (let line = home; line <= home + LINE * MAX_PROBE; line += LINE) {
       for (let slot = line; slot < line + SLOTS; slot++) {
-        if (lines[slot] === first && lines[slot + SLOTS] === second) {
+        if (lines[slot] === hash && lines[slot + SLOTS] === second) {
           return lines[slot + 2 * SLOTS]! >>> 0;
         }
       }
