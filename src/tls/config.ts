@@ -24,7 +24,7 @@ export interface ServerConfig {
   readonly ech: EchKeySet | undefined;
   /** Undefined: no resumption. */
   readonly tickets: TicketKeys | undefined;
-  /** Where ECH is offered, the encrypted flight is padded to a multiple of this many bytes; 0: not at all (ech-server §10). */
+  /** The encrypted flight is padded to a multiple of this many bytes; 0: not at all (ech-server §10). */
   readonly flightPadding: number;
   /** By CertificateCompressionAlgorithm, in our order of preference. What the runtime lacks is absent. */
   readonly compress: ReadonlyMap<number, (certificateBody: Uint8Array) => Uint8Array>;

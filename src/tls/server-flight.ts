@@ -157,7 +157,7 @@ function sendFinished(flow: Flow, link: Link): State {
   logApplication(link.config.keyLog, flow.offer.hello.random, application);
 
   const messages = arena.view();
-  link.write(ContentType.handshake, messages, 0, messages.length, flightPadding(flow, link));
+  link.write(ContentType.handshake, messages, 0, messages.length, link.config.flightPadding);
   link.protectWrite(suite, application.serverKeys);
   link.protectRead(suite, secrets.clientKeys);
 
@@ -302,11 +302,6 @@ function countTickets(hello: ClientHello, plan: Plan, link: Link): number {
   }
   const asked = plan.resume === undefined ? request.newSessionCount : request.resumptionCount;
   return Math.min(asked, limits.ticketCount);
-}
-
-/** Where the name came in clear, whoever sees the flight knows whose it is: only an offer of ECH, real or GREASE, hides it. */
-function flightPadding({ offer }: Flow, link: Link): number {
-  return offer.status.outcome === "not-offered" ? 0 : link.config.flightPadding;
 }
 
 /** RFC 8449 §4: each side's limit binds the other, and ours only a client to whom it is said. */

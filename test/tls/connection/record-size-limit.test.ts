@@ -22,10 +22,7 @@ describe("record_size_limit", () => {
     ["a long chain", { server: { credentials: ["rsa"] } }],
     ["a HelloRetryRequest", { client: { keyShares: [] } }],
     ["ECH", { server: { ech: true }, client: { ech: true } }],
-    [
-      "padding",
-      { server: { ech: true, server: { flightPadding: 4096 } }, client: { ech: true } },
-    ],
+    ["padding", { server: { server: { flightPadding: 4096 } } }],
     ["a CertificateRequest", { server: { clientAuth: "request" } }],
     ["a compressed certificate", { server: { compression: [1] }, client: { compression: [1] } }],
   ];
