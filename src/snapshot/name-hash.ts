@@ -58,12 +58,13 @@ export function hashName(
     );
     const one = four & 0xffff;
     const other = four >>> 16;
-    a = (a + Math.imul((multipliers[i + 0]! + one) | 0, (multipliers[i + 1]! + other) | 0)) | 0;
+    a = (a + Math.imul((multipliers[i]! + one) | 0, (multipliers[i + 1]! + other) | 0)) | 0;
     b = (b + Math.imul((multipliers[i + 2]! + one) | 0, (multipliers[i + 3]! + other) | 0)) | 0;
     c = (c + Math.imul((multipliers[i + 4]! + one) | 0, (multipliers[i + 5]! + other) | 0)) | 0;
     d = (d + Math.imul((multipliers[i + 6]! + one) | 0, (multipliers[i + 7]! + other) | 0)) | 0;
     i += 8;
   }
+  // The last one to three by themselves: in one loop, with a branch, the whole takes up to twice as long on Bun.
   if (at < end) {
     let last = bytes[at]!;
     if (at + 1 < end) last |= bytes[at + 1]! << 8;
@@ -71,7 +72,7 @@ export function hashName(
     last = lowerCase(last);
     const one = last & 0xffff;
     const other = last >>> 16;
-    a = (a + Math.imul((multipliers[i + 0]! + one) | 0, (multipliers[i + 1]! + other) | 0)) | 0;
+    a = (a + Math.imul((multipliers[i]! + one) | 0, (multipliers[i + 1]! + other) | 0)) | 0;
     b = (b + Math.imul((multipliers[i + 2]! + one) | 0, (multipliers[i + 3]! + other) | 0)) | 0;
     c = (c + Math.imul((multipliers[i + 4]! + one) | 0, (multipliers[i + 5]! + other) | 0)) | 0;
     d = (d + Math.imul((multipliers[i + 6]! + one) | 0, (multipliers[i + 7]! + other) | 0)) | 0;
