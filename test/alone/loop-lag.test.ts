@@ -23,7 +23,7 @@ test(
 
 /**
  * What others do to a machine adds to it, and the collector looks: ten times while names change one by one, seventy times
- * while a configuration arrives, for 2 ms and now and then for more than 5. About one run in three is clean.
+ * while a configuration arrives, for 1 to 2 ms and now and then for more than 5. About one run in two is clean.
  */
 const ATTEMPTS = 20;
 
