@@ -21,7 +21,7 @@ export interface Faulted {
 /** The peer's, or one that it told us of. */
 export function reportTlsError({ log }: SessionHost, error: TlsError, faulted: Faulted): void {
   if (log.debug === false) return;
-  log.event("debug", faulted.isEstablished ? "connection failed" : "handshake failed", {
+  log.event("debug", faulted.isEstablished ? "connection_failed" : "handshake_failed", {
     peer: faulted.socket.remoteAddress,
     err: error.reason,
     alert: error.alert,
@@ -37,7 +37,7 @@ export function reportException(
   faulted: Pick<Faulted, "site" | "ech">,
 ): void {
   counters.exceptions++;
-  log.event("error", "exception ended a connection", {
+  log.event("error", "exception_ended_connection", {
     ...describeException(error),
     site: siteForLog(log, faulted),
   });

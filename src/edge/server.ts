@@ -182,7 +182,7 @@ export class EdgeServer implements SessionHost {
   #refuse(socket: Socket, limit: RefusingLimit): SocketEvents {
     this.counters.refuse(limit);
     if (this.log.debug !== false) {
-      this.log.event("debug", "connection refused", { limit, peer: socket.remoteAddress });
+      this.log.event("debug", "connection_refused", { limit, peer: socket.remoteAddress });
     }
     socket.terminate();
     return NO_EVENTS;

@@ -365,7 +365,7 @@ export class Session extends SessionEnds implements SocketEvents, Output, FactsO
       result = await answer;
     } catch (error) {
       failed = true;
-      this.host.log.event("warn", "no answer for a handshake", describeException(error));
+      this.host.log.event("warn", "no_answer_for_handshake", describeException(error));
     }
     if (this.phase !== Phase.Held) return;
     this.phase = Phase.Handshake;

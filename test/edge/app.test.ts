@@ -138,7 +138,7 @@ describe("app", () => {
     expect(await readUntil(client, "\r\n\r\n")).toMatch(/^HTTP\/1\.1 500 /);
     await client.write(get("a.example"));
     expect(await readUntil(client, "fine")).toContain("200");
-    expect(edge.log.filter(({ event }) => event === "app failed")).toHaveLength(1);
+    expect(edge.log.filter(({ event }) => event === "app_failed")).toHaveLength(1);
     expect(JSON.stringify(edge.log)).not.toContain("secret");
     await client.close();
   });

@@ -29,7 +29,7 @@ it("A site that cannot be read ends the connections that ask for it, with a line
   await until(() => edge.server.liveConnections === 0);
   expect(edge.log).toEqual([{
     level: "error",
-    event: "exception ended a connection",
+    event: "exception_ended_connection",
     err: "DamagedSiteError",
     where: expect.stringContaining("snapshot.ts") as string,
     site: undefined,

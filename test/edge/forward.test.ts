@@ -52,15 +52,15 @@ describe("forward", () => {
     const early = await edge.connect();
     await expect(early.read()).rejects.toMatchObject({ alertReceived: "internal_error" });
     expect(log).toMatchObject([
-      { event: "upstream failed", err: "ENOENT" },
-      { event: "no upstream reached", upstream: `unix:${path}` },
+      { event: "upstream_failed", err: "ENOENT" },
+      { event: "no_upstream_reached", upstream: `unix:${path}` },
     ]);
     clock.advance(upstreams.limits.firstOutMs);
     writeFileSync(path, "no socket");
     const again = await edge.connect();
     await expect(again.read()).rejects.toMatchObject({ alertReceived: "internal_error" });
     expect(log.at(-2)).toMatchObject({
-      event: "upstream failed",
+      event: "upstream_failed",
       err: "ECONNREFUSED",
       failures: 2,
     });
@@ -69,7 +69,7 @@ describe("forward", () => {
     const late = await edge.connect();
     await late.write(encode("back!"));
     expect(await readUntil(late, "!")).toBe("back!");
-    expect(log.at(-1)).toMatchObject({ event: "upstream is back" });
+    expect(log.at(-1)).toMatchObject({ event: "upstream_is_back" });
     await late.close();
     await client.close();
     await until(() => edge.server.liveConnections === 0);
@@ -347,7 +347,7 @@ describe("forward to several", () => {
       await client.close();
     }
     expect(upstreams.of(refusing)).toMatchObject({ failures: 1, connections: 0 });
-    expect(log).toMatchObject([{ event: "upstream failed", err: "ECONNREFUSED", failures: 1 }]);
+    expect(log).toMatchObject([{ event: "upstream_failed", err: "ECONNREFUSED", failures: 1 }]);
   });
 
   it("leaves one out for twice as long with each failure, until it works", async () => {
@@ -373,7 +373,7 @@ describe("forward to several", () => {
       await readUntil(client, "\n");
       await client.close();
     }
-    expect(log.at(-1)).toMatchObject({ event: "upstream is back", upstream: bad.name });
+    expect(log.at(-1)).toMatchObject({ event: "upstream_is_back", upstream: bad.name });
   });
 
   it("ends the client with a fatal alert where none can be reached", async () => {
@@ -382,7 +382,7 @@ describe("forward to several", () => {
     const client = await edge.connect();
     await expect(readText(client)).rejects.toMatchObject({ alertReceived: "internal_error" });
     expect(client.isEnded).toBe(false);
-    expect(log.at(-1)).toMatchObject({ event: "no upstream reached", attempts: 3 });
+    expect(log.at(-1)).toMatchObject({ event: "no_upstream_reached", attempts: 3 });
     await until(() => edge.server.liveConnections === 0);
   });
 
@@ -406,7 +406,7 @@ describe("forward to several", () => {
       expect(await readUntil(client, "one")).toBe("anyone");
       await client.close();
     }
-    expect(log[0]).toMatchObject({ event: "upstream failed", err: "ETIMEDOUT" });
+    expect(log[0]).toMatchObject({ event: "upstream_failed", err: "ETIMEDOUT" });
   });
 
   it("goes to another where one ends a connection that was given nothing yet", async () => {

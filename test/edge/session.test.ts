@@ -136,7 +136,7 @@ describe("the exception boundary", () => {
     expect(await readUntil(fine, "here")).toBe("still here");
     expect(edge.server.counters.exceptions).toBe(1);
     const [line] = edge.log.filter((line) => line.level === "error");
-    expect(line).toMatchObject({ event: "exception ended a connection", err: "SyntaxError" });
+    expect(line).toMatchObject({ event: "exception_ended_connection", err: "SyntaxError" });
     expect(line?.where).toContain("session.test.ts");
     expect(JSON.stringify(edge.log)).not.toMatch(/secret|payload/);
     await fine.close();

@@ -83,7 +83,7 @@ describe("descriptors or memory that we have not", () => {
       const upstream = upstreams.of({ path: "a" });
       upstreams.failed(upstream, Object.assign(new Error("too many"), { code }));
       expect(upstream).toMatchObject({ failures: 0, outUntilMs: -Infinity });
-      expect(log).toMatchObject([{ level: "error", event: "cannot connect", err: code }]);
+      expect(log).toMatchObject([{ level: "error", event: "cannot_connect", err: code }]);
     },
   );
 });
@@ -92,7 +92,7 @@ describe("the log", () => {
   it("has what a runtime says of an error without a code", async () => {
     const { upstreams, log } = await testUpstreams();
     upstreams.failed(upstreams.of({ path: "a" }), new Error("failed to look it up"));
-    expect(log).toMatchObject([{ event: "upstream failed", err: "failed to look it up" }]);
+    expect(log).toMatchObject([{ event: "upstream_failed", err: "failed to look it up" }]);
   });
 });
 
@@ -110,7 +110,7 @@ describe("checks", () => {
     clock.advance(250);
     await until(() => upstream.failures === 0 && !upstream.checking);
     expect(upstream.connections).toBe(0);
-    expect(log.map(({ event }) => event)).toEqual(["upstream failed", "upstream is back"]);
+    expect(log.map(({ event }) => event)).toEqual(["upstream_failed", "upstream_is_back"]);
     await server.stop();
   });
 
@@ -130,9 +130,9 @@ describe("checks", () => {
     upstreams.answered(upstream);
     expect(upstream).toMatchObject({ failures: 0 });
     expect(log.map(({ event }) => event)).toEqual([
-      "upstream failed",
-      "upstream failed",
-      "upstream is back",
+      "upstream_failed",
+      "upstream_failed",
+      "upstream_is_back",
     ]);
   });
 
@@ -199,7 +199,7 @@ describe("checks", () => {
     expect(connects).toBe(1);
     await until(() => upstreams.of(address).failures === 1);
     await turn();
-    expect(log).toMatchObject([{ event: "upstream failed", err: "ETIMEDOUT" }]);
+    expect(log).toMatchObject([{ event: "upstream_failed", err: "ETIMEDOUT" }]);
   });
 });
 

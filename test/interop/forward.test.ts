@@ -170,11 +170,11 @@ describe(`an upstream behind ${SERVER}`, () => {
   });
 
   test("that comes back is found by its checks", async () => {
-    await until(() => server.events("upstream failed").length > 0);
+    await until(() => server.events("upstream_failed").length > 0);
     await own("returning", (socket) => {
       socket.on("data", () => socket.end("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nback"));
     });
-    await until(() => server.events("upstream is back").length > 0);
+    await until(() => server.events("upstream_is_back").length > 0);
     const { stdout } = await must("curl", [...at("returning")]);
     expect(stdout).toBe("back");
   });

@@ -257,8 +257,8 @@ describe(`go-proxyproto understands of a client's certificate, from ${SERVER}`, 
     const { said } = await sClient("request", showing(pair));
     expect(said.tls).toMatchObject(told(false, cn));
     expect(said.length).toBeLessThan(1_024);
-    expect(server.events("exception ended a connection")).toEqual([]);
-    expect(server.events("upstream failed")).toEqual([]);
+    expect(server.events("exception_ended_connection")).toEqual([]);
+    expect(server.events("upstream_failed")).toEqual([]);
   });
 });
 

@@ -50,7 +50,7 @@ export class AppHandler implements Handler {
       if (!(handler instanceof AppHandler)) return refusal(421);
       return await handler.#app(request, facts);
     } catch (error) {
-      this.log.event("error", "app failed", describeException(error));
+      this.log.event("error", "app_failed", describeException(error));
       return new Response(null, { status: 500 });
     }
   }
@@ -200,7 +200,7 @@ export class AppConnection implements HandlerConnection {
       this.serverDrained();
     } catch (error) {
       this.#connecting = false;
-      this.#handler.log.event("error", "app not reached", describeException(error));
+      this.#handler.log.event("error", "app_not_reached", describeException(error));
       this.#stream.abort();
     }
   }

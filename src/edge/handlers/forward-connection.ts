@@ -160,7 +160,7 @@ export class ForwardConnection implements HandlerConnection {
   fault(error: unknown): void {
     this.#handler.upstreams.log.event(
       "error",
-      "exception ended a connection",
+      "exception_ended_connection",
       describeException(error),
     );
     this.#stream.abort();
@@ -251,7 +251,7 @@ export class ForwardConnection implements HandlerConnection {
 
   #unreachable(tried: readonly Upstream[]): void {
     this.#side = undefined;
-    this.#handler.upstreams.log.event("error", "no upstream reached", {
+    this.#handler.upstreams.log.event("error", "no_upstream_reached", {
       upstream: tried.at(-1)?.name,
       attempts: tried.length,
     });

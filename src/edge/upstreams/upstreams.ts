@@ -93,10 +93,10 @@ export class Upstreams {
     const { name } = upstream;
     const err = codeOf(error);
     if (OUR_OWN.has(err)) {
-      this.log.event("error", "cannot connect", { upstream: name, err });
+      this.log.event("error", "cannot_connect", { upstream: name, err });
     } else if (upstream.failed(this.clock.monotonicMs(), this.limits, accepted)) {
       const { failures } = upstream;
-      this.log.event("warn", "upstream failed", { upstream: name, failures, err });
+      this.log.event("warn", "upstream_failed", { upstream: name, failures, err });
     }
   }
 
@@ -118,7 +118,7 @@ export class Upstreams {
   }
 
   #worked(upstream: Upstream): void {
-    if (upstream.worked()) this.log.event("info", "upstream is back", { upstream: upstream.name });
+    if (upstream.worked()) this.log.event("info", "upstream_is_back", { upstream: upstream.name });
   }
 
   #forget(name: string, upstream: Upstream): void {
