@@ -32,8 +32,8 @@ import type { Listener, Runtime } from "./runtime/runtime.ts";
 export interface PortsParts {
   readonly runtime: Runtime;
   readonly dataFolder: string;
-  /** Follow the sotto that serves on the same addresses from the same folder, if there is one. */
-  readonly takeover: boolean;
+  /** Follow the sotto that serves on the same addresses from the same folder, if there is one; undefined: nobody can ask for it. */
+  readonly takeover: boolean | undefined;
   /** Of who binds as root. */
   readonly privileges: Privileges | undefined;
 }
@@ -126,7 +126,9 @@ export class Ports {
     if (port === 0) return false;
     const holder = await instanceOn(dataFolder, address);
     if (holder !== undefined) {
-      if (!takeover) throw bindErrorOf(new InstanceError(address, holder));
+      if (takeover !== true) {
+        throw bindErrorOf(new InstanceError(address, holder, takeover !== undefined));
+      }
       this.#followed.set(holder.pid, holder);
     }
     const orphans = await orphansOn(dataFolder, address);

@@ -45,7 +45,7 @@ export interface StartOptions {
   readonly http: BindWish | undefined;
   /** Who to be once the ports are bound; undefined: whoever started it. */
   readonly user?: string | undefined;
-  /** Follow the sotto that serves there from the same data folder, and end it. */
+  /** Follow the sotto that serves there from the same data folder, and end it. Default: no, and no message names it. */
   readonly takeover?: boolean;
   /** By the names that handlers give; "welcome" is there anyway. */
   readonly apps?: Readonly<Record<string, App>>;
@@ -141,7 +141,7 @@ async function startHere(options: StartOptions): Promise<Running> {
   const ports = new Ports({
     runtime,
     dataFolder,
-    takeover: options.takeover ?? false,
+    takeover: options.takeover,
     privileges,
   });
   // What is written while root binds would be root's.

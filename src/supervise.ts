@@ -82,7 +82,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
   const ports = new Ports({
     runtime,
     dataFolder,
-    takeover: options.takeover ?? false,
+    takeover: options.takeover,
     privileges,
   });
   await control.written();

@@ -42,11 +42,14 @@ export class InstanceError extends Error {
   override readonly name = "InstanceError";
   readonly holder: Instance;
 
-  constructor(address: string, holder: Instance) {
+  /** @param canFollow whoever reads this can ask for a takeover */
+  constructor(address: string, holder: Instance, canFollow: boolean) {
+    const orFollow = canFollow
+      ? "Add --takeover to follow it without losing a connection, or stop it with"
+      : "Stop it with";
     super(
       `Cannot serve on ${address}: sotto with process id ${holder.pid} serves there from the same ` +
-        "data folder. Add --takeover to follow it without losing a connection, or stop it with: " +
-        `kill ${holder.pid}`,
+        `data folder. ${orFollow}: kill ${holder.pid}`,
     );
     this.holder = holder;
   }
@@ -117,14 +120,15 @@ export interface InstanceLock {
 /**
  * Takes the lock of `address`. One whose holder is dead counts as none.
  *
- * @param takeover a living holder is followed: the lock is ours at once, ending the holder is the caller's
+ * @param takeover true: a living holder is followed, the lock is ours at once, and ending the holder is the caller's;
+ *   undefined: nor could that be asked for
  * @throws {InstanceError} a living process has it
  * @throws {StorageError} the folder cannot be written to
  */
 export async function takeInstanceLock(
   folder: string,
   address: string,
-  { takeover = false }: { takeover?: boolean } = {},
+  { takeover }: { takeover?: boolean | undefined } = {},
 ): Promise<InstanceLock> {
   const path = pathOf(folder, address);
   const ours = { ...await thisProcess(), address };
@@ -132,8 +136,8 @@ export async function takeInstanceLock(
   try {
     await mkdir(instancesFolder(folder), { recursive: true, mode: 0o700 });
     await writeFile(temporary, JSON.stringify(ours) + "\n", { mode: 0o600, flag: "wx" });
-    if (takeover) await rename(temporary, path);
-    else await place(temporary, path, address);
+    if (takeover === true) await rename(temporary, path);
+    else await place(temporary, path, address, takeover !== undefined);
   } catch (error) {
     throw error instanceof InstanceError ? error : explainFileError("write", path, error);
   } finally {
@@ -152,11 +156,16 @@ export async function takeInstanceLock(
 }
 
 /** Gives the file its place where none of a living holder is. */
-async function place(temporary: string, path: string, address: string): Promise<void> {
+async function place(
+  temporary: string,
+  path: string,
+  address: string,
+  canFollow: boolean,
+): Promise<void> {
   for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
     if (await linkNew(temporary, path)) return;
     const holder = await livingHolder(path);
-    if (holder !== undefined) throw new InstanceError(address, holder);
+    if (holder !== undefined) throw new InstanceError(address, holder, canFollow);
     // Of all that find it dead one may put itself in its place, after another look: it may be another's by now.
     const guard = `${path}.dead~`;
     if (!await linkNew(temporary, guard)) {
@@ -169,7 +178,7 @@ async function place(temporary: string, path: string, address: string): Promise<
     }
     try {
       const holder = await livingHolder(path);
-      if (holder !== undefined) throw new InstanceError(address, holder);
+      if (holder !== undefined) throw new InstanceError(address, holder, canFollow);
       return await rename(temporary, path);
     } finally {
       await rm(guard, { force: true });

@@ -43,15 +43,20 @@ test("design 12: a process's lock says who it is, to nobody else, and is given u
   expect(await readInstanceLocks(folder)).toEqual([]);
 });
 
-test("design 12: a second process with the address is refused, and told of --takeover", async () => {
+test("design 12: a second process with the address is refused, and told of --takeover where it can ask for that", async () => {
   await held({});
-  const error = await takeInstanceLock(folder, ADDRESS).catch((error: unknown) => error);
-  expect(error).toBeInstanceOf(InstanceError);
-  expect((error as InstanceError).message).toBe(
-    `Cannot serve on ${ADDRESS}: sotto with process id ${other.pid} serves there from the same ` +
-      "data folder. Add --takeover to follow it without losing a connection, or stop it with: " +
-      `kill ${other.pid}`,
+  const refused = await Promise.all(
+    [{ takeover: false }, {}].map((options) =>
+      takeInstanceLock(folder, ADDRESS, options).catch((error: unknown) => error)
+    ),
   );
+  for (const error of refused) expect(error).toBeInstanceOf(InstanceError);
+  const taken =
+    `Cannot serve on ${ADDRESS}: sotto with process id ${other.pid} serves there from the same data folder. `;
+  expect(refused.map((error) => (error as InstanceError).message)).toEqual([
+    `${taken}Add --takeover to follow it without losing a connection, or stop it with: kill ${other.pid}`,
+    `${taken}Stop it with: kill ${other.pid}`,
+  ]);
   expect(await instanceOn(folder, ADDRESS)).toMatchObject({ pid: other.pid });
   expect(await instanceOn(folder, "127.0.0.1:444")).toBeUndefined();
   const second = await takeInstanceLock(folder, "127.0.0.1:444");
