@@ -32,7 +32,10 @@ import type { Listener, Runtime } from "./runtime/runtime.ts";
 export interface PortsParts {
   readonly runtime: Runtime;
   readonly dataFolder: string;
-  /** Follow the sotto that serves on the same addresses from the same folder, if there is one; undefined: nobody can ask for it. */
+  /**
+   * Follow the sotto that serves on the same addresses from the same folder, if there is one; undefined: no, and that
+   * cannot be asked for.
+   */
   readonly takeover: boolean | undefined;
   /** Of who binds as root. */
   readonly privileges: Privileges | undefined;

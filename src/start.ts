@@ -45,7 +45,7 @@ export interface StartOptions {
   readonly http: BindWish | undefined;
   /** Who to be once the ports are bound; undefined: whoever started it. */
   readonly user?: string | undefined;
-  /** Follow the sotto that serves there from the same data folder, and end it. Default: no, and no message names it. */
+  /** Follow the sotto that serves there from the same data folder, and end it. Default: no, nor can that be asked for. */
   readonly takeover?: boolean;
   /** By the names that handlers give; "welcome" is there anyway. */
   readonly apps?: Readonly<Record<string, App>>;

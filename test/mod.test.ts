@@ -1,12 +1,15 @@
+import { spawn } from "node:child_process";
 import { mkdtemp, rm } from "node:fs/promises";
 import { createServer } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
+import process from "node:process";
 
 import { Hono } from "hono";
-import { afterEach, beforeEach, expect, test } from "vitest";
+import { afterEach, beforeEach, expect, onTestFinished, test } from "vitest";
 
 import { BindError, ConfigError, type ConnectionFacts, serve, type Server } from "../src/mod.ts";
+import { holdLock } from "./support/held-lock.ts";
 import { curl } from "./support/program.ts";
 
 let data: string;
@@ -65,3 +68,20 @@ test("serve() refuses what it cannot serve, and says why", async () => {
   await expect(serve({ fetch, listen: ["127.0.0.1"], port, data })).rejects.toThrow(BindError);
   holder.close();
 });
+
+test.runIf(process.platform === "linux")(
+  "design 12: serve() does not name an option of the program's where another sotto serves from the same folder",
+  async () => {
+    const other = spawn("sleep", ["60"], { stdio: "ignore" });
+    onTestFinished(() => void other.kill("SIGKILL"));
+    const free = createServer();
+    await new Promise<void>((resolve) => free.listen(0, "127.0.0.1", resolve));
+    const { port } = free.address() as { port: number };
+    await holdLock(data, `127.0.0.1:${port}`, other.pid!);
+    const fetch = () => new Response();
+    await expect(serve({ fetch, listen: ["127.0.0.1"], port, data })).rejects.toThrow(
+      `sotto with process id ${other.pid} serves there from the same data folder. Stop it with: kill ${other.pid}`,
+    );
+    await new Promise((resolve) => free.close(resolve));
+  },
+);

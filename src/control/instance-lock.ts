@@ -44,12 +44,12 @@ export class InstanceError extends Error {
 
   /** @param canFollow whoever reads this can ask for a takeover */
   constructor(address: string, holder: Instance, canFollow: boolean) {
-    const orFollow = canFollow
+    const wayOut = canFollow
       ? "Add --takeover to follow it without losing a connection, or stop it with"
       : "Stop it with";
     super(
       `Cannot serve on ${address}: sotto with process id ${holder.pid} serves there from the same ` +
-        `data folder. ${orFollow}: kill ${holder.pid}`,
+        `data folder. ${wayOut}: kill ${holder.pid}`,
     );
     this.holder = holder;
   }

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -15,6 +15,7 @@ import {
   readInstanceLocks,
   takeInstanceLock,
 } from "../../src/control/instance-lock.ts";
+import { holdLock } from "../support/held-lock.ts";
 
 const ADDRESS = "127.0.0.1:443";
 
@@ -132,11 +133,5 @@ test("Of many that find a dead one's lock, one gets it", async () => {
 
 /** A lock of `other`, but for what is changed. */
 async function held(change: Partial<Instance>): Promise<string> {
-  await takeInstanceLock(folder, ADDRESS, { takeover: true });
-  const file = join(folder, "instances", hostname(), "127.0.0.1.443.json");
-  const ours = JSON.parse(await readFile(file, "utf8")) as Instance;
-  const stat = await readFile(`/proc/${other.pid}/stat`, "latin1");
-  const began = stat.slice(stat.lastIndexOf(")") + 2).split(" ")[19]!;
-  await writeFile(file, JSON.stringify({ ...ours, pid: other.pid, began, ...change }));
-  return file;
+  return await holdLock(folder, ADDRESS, other.pid!, change);
 }
