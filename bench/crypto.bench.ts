@@ -14,6 +14,7 @@ import process from "node:process";
 
 import { chooseCrypto } from "../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../src/crypto/crypto.ts";
+import { loadOpenssl } from "../src/crypto/openssl.ts";
 import { loadWasmVariant, variants } from "../src/crypto/wasm-module.ts";
 import type { BenchOptions } from "./options.ts";
 import { inRounds } from "./rounds.ts";
@@ -21,7 +22,7 @@ import { type Estimate, estimate, shuffled } from "./statistics.ts";
 
 export interface Row {
   readonly primitive: string;
-  /** µs per operation by provider: "native", "wide", "narrow" (where the runtime runs them), "noble", "chosen". */
+  /** µs per operation by provider: "native", "wide", "narrow" (where the runtime runs them), "openssl", "noble", "chosen". */
   readonly micros: Readonly<Record<string, Estimate>>;
 }
 
@@ -40,6 +41,7 @@ export async function run(
         return [variant, casesOf(chooseCrypto({ force: "wasm", module }), keys)];
       }),
     ),
+    ...(loadOpenssl() && { openssl: casesOf(chooseCrypto({ force: "openssl" }), keys) }),
     noble: casesOf(chooseCrypto({ force: "noble" }), keys),
     chosen: casesOf(chooseCrypto(), keys),
   };

@@ -11,13 +11,9 @@ import type { EchKeySet } from "./tls/ech.ts";
 import { publishedConfigList } from "./control/ech/ech-keys.ts";
 import type { SnapshotFile } from "./control/snapshot-file.ts";
 import { openFileStorage } from "./control/storage/files.ts";
-import {
-  chooseCrypto,
-  isProviderName,
-  PROVIDER_NAMES,
-  type ProviderName,
-} from "./crypto/choose.ts";
+import { chooseCrypto, isProviderName, PROVIDER_NAMES } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
+import { openOpenssl, type Openssl } from "./crypto/openssl.ts";
 import type { Snapshot } from "./snapshot/snapshot.ts";
 import type { StartOptions } from "./start.ts";
 
@@ -53,15 +49,36 @@ export async function openControl(
   return { control, warnings: [...warnings, ...control.warnings] };
 }
 
-/** As SOTTO_CRYPTO forces it, else the configuration, else the best. */
-export function cryptoOfProcess(configured?: ProviderName): Crypto {
-  const forced = process.env.SOTTO_CRYPTO || configured;
-  if (forced === undefined) return chooseCrypto();
-  if (!isProviderName(forced)) {
+/**
+ * As SOTTO_CRYPTO and SOTTO_OPENSSL force it, else the configuration, else the best.
+ *
+ * @throws {RangeError} there is no such provider here; whose message says why
+ */
+export function cryptoOfProcess(
+  { cryptoProvider, openssl: file }: Partial<Pick<Config, "cryptoProvider" | "openssl">> = {},
+): Crypto {
+  const force = process.env.SOTTO_CRYPTO || cryptoProvider;
+  if (force !== undefined && !isProviderName(force)) {
     const accepted = PROVIDER_NAMES.join(", ");
-    throw new RangeError(`SOTTO_CRYPTO=${forced} is unknown, accepted: ${accepted}`);
+    throw new RangeError(`SOTTO_CRYPTO=${force} is unknown, accepted: ${accepted}`);
   }
-  return chooseCrypto({ force: forced });
+  const openssl = opensslOf(process.env.SOTTO_OPENSSL || file);
+  return chooseCrypto({
+    ...(force === undefined ? {} : { force }),
+    ...(openssl === undefined ? {} : { openssl }),
+  });
+}
+
+/** Null: none is to be called. Undefined: whether there is one does not matter. */
+function opensslOf(file: string | false | undefined): Openssl | null | undefined {
+  if (file === undefined) return undefined;
+  return file === false || file === "off" ? null : openOpenssl(file);
+}
+
+/** For processes that choose before they hear of a configuration. */
+export function passCryptoOn({ cryptoProvider, openssl }: Config): void {
+  if (cryptoProvider !== undefined) process.env.SOTTO_CRYPTO ||= cryptoProvider;
+  if (openssl !== undefined) process.env.SOTTO_OPENSSL ||= openssl === false ? "off" : openssl;
 }
 
 /** What visitors' clients have to know. Undefined: ECH is off. `configList` in base64. */

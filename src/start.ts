@@ -117,7 +117,7 @@ export async function start(options: StartOptions): Promise<Running> {
 async function startHere(options: StartOptions): Promise<Running> {
   const { config, dataFolder } = options;
   const runtime = await thisRuntime();
-  const crypto = cryptoOfProcess(config.cryptoProvider);
+  const crypto = cryptoOfProcess(config);
   SigningKeys.of(crypto).slowElsewhere = config.slowSignatures === "thread";
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(dataFolder);

@@ -20,6 +20,7 @@ import {
   hasPublicNameCertificate,
   messageOf,
   openControl,
+  passCryptoOn,
   publishedEch,
 } from "./open-control.ts";
 import { placeOf, Ports } from "./ports.ts";
@@ -57,9 +58,8 @@ export async function supervise(options: StartOptions): Promise<Running> {
         "and with Deno the flag --unstable-net. Set workers = 1",
     );
   }
-  const crypto = cryptoOfProcess(config.cryptoProvider);
-  // Workers choose before they hear of a configuration.
-  if (config.cryptoProvider !== undefined) process.env.SOTTO_CRYPTO ||= config.cryptoProvider;
+  const crypto = cryptoOfProcess(config);
+  passCryptoOn(config);
   const line = sameRuntime(join(import.meta.dirname, "worker.ts"), []);
   const privileges = options.user === undefined ? undefined : assumeUser(options.user);
   privileges?.makeFolder(dataFolder);

@@ -89,7 +89,9 @@ export class Reloader {
     ) {
       what.push("limits of connections");
     }
-    if (differ(({ cryptoProvider }) => cryptoProvider)) what.push("the provider of crypto");
+    if (differ(({ cryptoProvider, openssl }) => [cryptoProvider, openssl])) {
+      what.push("the provider of crypto");
+    }
     if (differ(({ slowSignatures }) => slowSignatures)) what.push("where signatures are made");
     if (this.#parts.hasWorkers && differ(({ logNames, logLevel }) => [logNames, logLevel])) {
       what.push("what workers log");

@@ -30,6 +30,8 @@ export interface Config {
   readonly installTrust: boolean;
   /** Forces one provider of crypto; undefined: the fastest for each purpose. */
   readonly cryptoProvider: CryptoProvider | undefined;
+  /** The file of OpenSSL's libcrypto; false: none is called; undefined: the system's. */
+  readonly openssl: string | false | undefined;
   /** Where signatures are made that take milliseconds (RSA). */
   readonly slowSignatures: "thread" | "inline";
   /** The log may name sites that clients hide with ECH. */
@@ -138,6 +140,7 @@ export const DEFAULT_CONFIG: Config = {
   workers: 1,
   installTrust: true,
   cryptoProvider: undefined,
+  openssl: undefined,
   slowSignatures: "thread",
   logNames: false,
   logLevel: "info",

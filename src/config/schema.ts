@@ -170,12 +170,21 @@ const ech = z.strictObject({
 /** Where signatures are made that take milliseconds. */
 export const slowSignatureModes = ["thread", "inline"] as const;
 
-export const cryptoProviders = ["native", "wasm", "noble"] as const;
+export const cryptoProviders = ["native", "openssl", "wasm", "noble"] as const;
 
 const crypto = z.strictObject({
   provider: about(
     "One provider for all it has, in place of the fastest for each purpose. SOTTO_CRYPTO goes before it.",
     z.optional(z.enum(cryptoProviders, `one of ${cryptoProviders.join(", ")}`)),
+  ),
+  openssl: about(
+    "Another libcrypto.so.3 than the system's, or false: none is called. SOTTO_OPENSSL (a path, or off) goes before it.",
+    z.optional(
+      z.union(
+        [z.literal(false), z.string().check(z.startsWith("/", "a path from / on, or false"))],
+        "a path from / on, or false",
+      ),
+    ),
   ),
   slow_signatures: about(
     "Where RSA signatures are made: on a thread of their own, or where connections are served. Default: thread.",

@@ -200,8 +200,18 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   ],
   [
     "a provider of crypto that there is not",
-    `[crypto]\nprovider = "openssl"`,
-    '2:12: crypto.provider: found "openssl", accepted: one of native, wasm, noble',
+    `[crypto]\nprovider = "gnutls"`,
+    '2:12: crypto.provider: found "gnutls", accepted: one of native, openssl, wasm, noble',
+  ],
+  [
+    "an OpenSSL that is looked for somewhere",
+    `[crypto]\nopenssl = "libcrypto.so.3"`,
+    '2:11: crypto.openssl: found "libcrypto.so.3", accepted: a path from / on, or false',
+  ],
+  [
+    "an OpenSSL that is merely wanted",
+    `[crypto]\nopenssl = true`,
+    "2:11: crypto.openssl: found true, accepted: a path from / on, or false",
   ],
   [
     "slow_signatures that are neither here nor there",
@@ -211,7 +221,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a misspelt key of [crypto]",
     `[crypto]\nslow_signature = "inline"`,
-    '2:1: crypto: unknown key "slow_signature", accepted: provider, slow_signatures; did you mean "slow_signatures"?',
+    '2:1: crypto: unknown key "slow_signature", accepted: provider, openssl, slow_signatures; did you mean "slow_signatures"?',
   ],
   [
     "proxy, which there is not yet",

@@ -28,6 +28,7 @@ strict_outer_sni = true
 grease_hello_retry = true
 [crypto]
 provider = "wasm"
+openssl = "/opt/openssl/lib64/libcrypto.so.3"
 slow_signatures = "inline"
 [limits]
 connectTimeoutMs = 100
@@ -44,6 +45,7 @@ names = ["a.example", "*.b.example"]
     httpPort: 0,
     redirects: false,
     cryptoProvider: "wasm",
+    openssl: "/opt/openssl/lib64/libcrypto.so.3",
     slowSignatures: "inline",
     logNames: true,
     logLevel: "debug",

@@ -247,9 +247,10 @@ test("the provider can be forced, and its name says what it is made of", () => {
   expect(chooseCrypto({ force: "native" }).name).toMatch(/^native( \+ noble)?$/);
   const variant = variants()[0]!;
   expect(chooseCrypto({ force: "wasm" }).name).toBe(`wasm (${variant}) + native`);
-  expect(chooseCrypto().name).toBe(`native + wasm (${variant})`);
-  expect(chooseCrypto({ runtime: "unheard of" }).name).toBe(`native + wasm (${variant})`);
-  expect(chooseCrypto({ module: null }).name).toMatch(/^native( \+ noble)?$/);
+  expect(chooseCrypto({ openssl: null }).name).toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto({ runtime: "unheard of", openssl: null }).name)
+    .toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto({ module: null, openssl: null }).name).toMatch(/^native( \+ noble)?$/);
   expect(() => chooseCrypto({ module: null, force: "wasm" })).toThrow(RangeError);
 });
 

@@ -7,21 +7,33 @@ import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../../src/crypto/crypto.ts";
 import { nativePrimitives } from "../../src/crypto/native.ts";
 import { noblePrimitives } from "../../src/crypto/noble.ts";
+import { loadOpenssl } from "../../src/crypto/openssl.ts";
 import type { Primitives } from "../../src/crypto/primitives.ts";
+import type { SignaturePrimitives } from "../../src/crypto/signing-key.ts";
 import { loadWasmVariant, variants } from "../../src/crypto/wasm-module.ts";
 import { wasmPrimitives } from "../../src/crypto/wasm.ts";
 
 /** Both variants where the runtime runs both: Bun, and Deno with its flag. */
 const MODULES = variants().map(loadWasmVariant);
 
+/** On Bun and Deno, where the system has it: openssl.test.ts sees to that. */
+const OPENSSL = [loadOpenssl()].filter((one) => one !== undefined);
+
+/** Those that sign are checked where a provider is whole. */
+export type TestedPrimitives = Omit<Primitives, keyof SignaturePrimitives>;
+
 /** A provider's own primitives; what it lacks is absent. */
-export const PRIMITIVES: readonly { name: string; primitives: Partial<Primitives> }[] = [
+export const PRIMITIVES: readonly {
+  readonly name: string;
+  readonly primitives: Partial<TestedPrimitives>;
+}[] = [
   { name: "native", primitives: nativePrimitives() },
   { name: "noble", primitives: noblePrimitives() },
   ...MODULES.map((module) => ({
     name: `wasm (${module.variant})`,
     primitives: wasmPrimitives(module),
   })),
+  ...OPENSSL,
 ];
 
 export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
@@ -33,7 +45,12 @@ export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
   })),
   ...MODULES.map((module) => ({
     name: `chosen (${module.variant})`,
-    crypto: chooseCrypto({ module }),
+    crypto: chooseCrypto({ module, openssl: null }),
+  })),
+  ...OPENSSL.map(({ name }) => ({ name, crypto: chooseCrypto({ force: "openssl" }) })),
+  ...OPENSSL.map((openssl) => ({
+    name: `chosen (${openssl.name})`,
+    crypto: chooseCrypto({ openssl }),
   })),
 ];
 

@@ -8,10 +8,9 @@ import { describe, expect, test } from "vitest";
 import type { HashName } from "../../src/crypto/crypto.ts";
 import { hkdfExpand } from "../../src/crypto/hkdf.ts";
 import { isReduced } from "../../src/crypto/hybrid.ts";
-import type { Primitives } from "../../src/crypto/primitives.ts";
 import type { TestCase, TestGroup } from "../support/wycheproof.ts";
 import { describeWycheproof, expectVerdicts } from "../support/wycheproof.ts";
-import { bytes, hex, PRIMITIVES, PROVIDERS } from "./providers.ts";
+import { bytes, hex, PRIMITIVES, PROVIDERS, type TestedPrimitives } from "./providers.ts";
 
 /** noble needs milliseconds for each of these; native runs them all, noble every eighth and all that are not valid. */
 const SAMPLED = { file: "ecdh_secp384r1_ecpoint_test.json", every: 8 };
@@ -286,9 +285,9 @@ describeWycheproof<
 });
 
 /** Tests of one primitive with each provider that has it. */
-function eachWith<Name extends keyof Primitives>(
+function eachWith<Name extends keyof TestedPrimitives>(
   primitive: Name,
-  body: (name: string, implementation: Primitives[Name]) => void,
+  body: (name: string, implementation: TestedPrimitives[Name]) => void,
 ): void {
   for (const { name, primitives } of PRIMITIVES) {
     const implementation = primitives[primitive];
