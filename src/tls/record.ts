@@ -155,12 +155,17 @@ export class RecordWriter {
     bytes[typeAt] = typeAlone[0] = type;
     bytes.fill(0, typeAt + 1, innerEnd); // the flight's memory is used again and again
     const part = content.subarray(start, end);
-    if (part.length >= LONG_CONTENT && aead.sealJoined !== undefined) {
-      const rest = innerEnd === typeAt + 1 ? typeAlone : bytes.subarray(typeAt, innerEnd);
-      aead.sealJoined(nonce, header, part, rest, bytes, body);
-    } else {
-      bytes.set(part, body);
-      aead.seal(nonce, header, bytes.subarray(body, innerEnd), bytes, body);
+    try {
+      if (part.length >= LONG_CONTENT && aead.sealJoined !== undefined) {
+        const rest = innerEnd === typeAt + 1 ? typeAlone : bytes.subarray(typeAt, innerEnd);
+        aead.sealJoined(nonce, header, part, rest, bytes, body);
+      } else {
+        bytes.set(part, body);
+        aead.seal(nonce, header, bytes.subarray(body, innerEnd), bytes, body);
+      }
+    } catch (error) {
+      flight.length = at; // what is not sealed is not sent
+      throw error;
     }
   }
 }

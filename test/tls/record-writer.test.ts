@@ -53,6 +53,26 @@ function heard(stream: Uint8Array): Uint8Array[] {
 const counting = (length: number) => zeros(length).map((_, i) => i % 251);
 const joined = (parts: Uint8Array[]) => Uint8Array.from(Buffer.concat(parts));
 
+test("content that could not be sealed is in no flight", () => {
+  const good = testCrypto.aead("aes-128-gcm", counting(16));
+  for (const length of [10, 8192]) {
+    const broken: Aead = {
+      seal: () => {
+        throw new Error("no random bytes");
+      },
+      open: () => undefined,
+    };
+    const flight = new Flight();
+    const writer = new RecordWriter();
+    writer.protect(good, counting(12));
+    writer.write(flight, 23, new Uint8Array(5), 0, 5);
+    const before = flight.length;
+    writer.protect(broken, counting(12));
+    expect(() => writer.write(flight, 23, new Uint8Array(length), 0, length)).toThrow("no random");
+    expect(flight.length).toBe(before);
+  }
+});
+
 test("long content is sealed apart from what follows it, to the same records", () => {
   const aead = testCrypto.aead("aes-128-gcm", counting(16));
   const lengthsJoined: number[] = [];
