@@ -57,16 +57,32 @@ export async function openControl(
 export function cryptoOfProcess(
   { cryptoProvider, openssl: file }: Partial<Pick<Config, "cryptoProvider" | "openssl">> = {},
 ): Crypto {
-  const force = process.env.SOTTO_CRYPTO || cryptoProvider;
+  const force = variable("SOTTO_CRYPTO") || cryptoProvider;
   if (force !== undefined && !isProviderName(force)) {
     const accepted = PROVIDER_NAMES.join(", ");
     throw new RangeError(`SOTTO_CRYPTO=${force} is unknown, accepted: ${accepted}`);
   }
-  const openssl = opensslOf(process.env.SOTTO_OPENSSL || file);
+  const mayCall = force === undefined || force === "openssl";
+  const openssl = mayCall ? opensslOf(variable("SOTTO_OPENSSL") || file) : null;
   return chooseCrypto({
     ...(force === undefined ? {} : { force }),
     ...(openssl === undefined ? {} : { openssl }),
   });
+}
+
+/** Undefined where Deno does not allow to read it: else it would ask, or fail. */
+function variable(name: string): string | undefined {
+  const { Deno } = globalThis as { readonly Deno?: DenoPermissions };
+  const state = Deno?.permissions.querySync({ name: "env", variable: name }).state;
+  return state === undefined || state === "granted" ? process.env[name] : undefined;
+}
+
+interface DenoPermissions {
+  readonly permissions: {
+    querySync(what: { readonly name: "env"; readonly variable: string }): {
+      readonly state: string;
+    };
+  };
 }
 
 /** Null: none is to be called. Undefined: whether there is one does not matter. */

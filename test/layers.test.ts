@@ -83,12 +83,12 @@ const MAY_IMPORT: Record<string, Rule> = {
     any: [
       "config/",
       "control/",
-      "crypto/choose.ts",
       "edge/",
       "tls/",
       "trust/",
       "x509/",
       "node:",
+      "open-control.ts",
       "start.ts",
       "../package.json",
     ],
@@ -114,12 +114,9 @@ const NAMED_ONLY_IN: Record<string, readonly string[]> = {
   "crypto/noble.ts": [],
   "crypto/wasm.ts": [],
   "crypto/wasm-module.ts": [],
-  "crypto/choose.ts": [
-    "open-control.ts",
-    "signer-thread.ts",
-    "cli/ech-list.ts",
-    "cli/validate.ts",
-  ],
+  "crypto/libcrypto.ts": [],
+  "crypto/openssl.ts": ["open-control.ts"],
+  "crypto/choose.ts": ["open-control.ts", "signer-thread.ts"],
   "control/storage/files.ts": ["open-control.ts", "cli/ech-list.ts", "cli/local-roots.ts"],
 };
 

@@ -5,7 +5,7 @@ import process from "node:process";
 import { loadEchKeySet } from "../control/ech/ech-key-store.ts";
 import { publishedConfigList } from "../control/ech/ech-keys.ts";
 import { openFileStorage } from "../control/storage/files.ts";
-import { chooseCrypto } from "../crypto/choose.ts";
+import { cryptoOfProcess } from "../open-control.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { CommandError } from "./explain.ts";
 import { findDataFolder } from "./data-folder.ts";
@@ -13,10 +13,10 @@ import { findConfig } from "./find-config.ts";
 
 /** Prints the base64 ECHConfigList as a client or an HTTPS record wants it. */
 export async function echList(args: CommonArguments): Promise<void> {
-  await findConfig(args.config);
+  const config = await findConfig(args.config);
   const { path } = findDataFolder(args.data, process.env, process.cwd());
   const keys = existsSync(path)
-    ? await loadEchKeySet(chooseCrypto(), await openFileStorage(path))
+    ? await loadEchKeySet(cryptoOfProcess(config), await openFileStorage(path))
     : undefined;
   if (keys === undefined) {
     throw new CommandError(`there is no ECH key in ${path}: it is made when sotto first serves`);

@@ -4,7 +4,7 @@ import process from "node:process";
 import type { Config } from "../config/config.ts";
 import { coreLimits, edgeLimits, upstreamLimits } from "../config/limits.ts";
 import { loadSiteFiles } from "../control/certificates/site-files.ts";
-import { chooseCrypto } from "../crypto/choose.ts";
+import { cryptoOfProcess } from "../open-control.ts";
 import type { CommonArguments } from "./arguments.ts";
 import { findConfig } from "./find-config.ts";
 import { withPlaces } from "./site-place.ts";
@@ -14,7 +14,7 @@ export async function validate(
   args: CommonArguments & { readonly limits: boolean },
 ): Promise<void> {
   const config = await findConfig(args.config);
-  const crypto = chooseCrypto();
+  const crypto = cryptoOfProcess(config);
   const warnings = [...config.warnings];
   for (const site of config.sites) {
     const files = await withPlaces(config, () => loadSiteFiles(crypto, site, Date.now()));

@@ -48,6 +48,15 @@ const SYMBOLS = {
   EC_POINT_point2oct: [["pointer", "pointer", "i32", "buffer", "usize", "pointer"], "usize"],
   ECDH_compute_key: [["buffer", "usize", "pointer", "pointer", "pointer"], "i32"],
   ECDSA_sign: [["i32", "buffer", "i32", "buffer", "buffer", "pointer"], "i32"],
+  EVP_PKEY_new_raw_private_key: [["i32", "pointer", "buffer", "usize"], "pointer"],
+  EVP_PKEY_new_raw_public_key: [["i32", "pointer", "buffer", "usize"], "pointer"],
+  EVP_PKEY_get_raw_public_key: [["pointer", "buffer", "buffer"], "i32"],
+  EVP_PKEY_free: [["pointer"], "void"],
+  EVP_PKEY_CTX_new: [["pointer", "pointer"], "pointer"],
+  EVP_PKEY_CTX_free: [["pointer"], "void"],
+  EVP_PKEY_derive_init: [["pointer"], "i32"],
+  EVP_PKEY_derive_set_peer: [["pointer", "pointer"], "i32"],
+  EVP_PKEY_derive: [["pointer", "buffer", "buffer"], "i32"],
   SHA256: [["buffer", "usize", "buffer"], "pointer"],
 } as const satisfies Record<string, Signature>;
 
@@ -57,7 +66,7 @@ type Signature = readonly [parameters: readonly Type[], result: Type];
 /** Something of OpenSSL's. Only where it lies is known, in the runtime's own form. */
 export type Pointer = { readonly of: "OpenSSL" };
 type Value<T extends Type> = T extends "pointer" ? Pointer | null
-  : T extends "buffer" ? Uint8Array | Uint32Array
+  : T extends "buffer" ? Uint8Array | Uint32Array | BigUint64Array
   : T extends "void" ? void
   : T extends "usize" ? number | bigint
   : number;
@@ -127,7 +136,11 @@ function openForBun(file: string): LibcryptoFunctions {
 /** What we use of Deno's global. */
 interface DenoFfi {
   readonly permissions: {
-    querySync(what: { readonly name: "ffi"; readonly path?: string }): { readonly state: string };
+    querySync(what: { readonly name: "ffi"; readonly path?: string }): {
+      readonly state: string;
+      /** Granted, but for some files. */
+      readonly partial?: boolean;
+    };
   };
   dlopen(
     file: string,
@@ -137,9 +150,13 @@ interface DenoFfi {
 
 function openForDeno(file: string): LibcryptoFunctions {
   const { Deno } = globalThis as unknown as { readonly Deno: DenoFfi };
-  // Without permission it would ask on the terminal. With one for some files only, a name is taken for a path.
-  const what = file.includes("/") ? { name: "ffi", path: file } as const : { name: "ffi" } as const;
-  if (Deno.permissions.querySync(what).state !== "granted") {
+  // Without permission it would ask on the terminal. With one that names files, it takes a name for a path, and looks
+  // where it was started.
+  const isPath = file.includes("/");
+  const { state, partial } = Deno.permissions.querySync(
+    isPath ? { name: "ffi", path: file } : { name: "ffi" },
+  );
+  if (state !== "granted" || (partial === true && !isPath)) {
     throw new Error("It may not be called: Deno wants --allow-ffi for that");
   }
   const symbols = Object.entries(SYMBOLS).map(([name, [parameters, result]]) => [

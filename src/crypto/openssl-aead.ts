@@ -8,6 +8,7 @@
  */
 import type { Aead, AeadName } from "./crypto.ts";
 import type { Libcrypto, LibcryptoFunctions, Pointer } from "./libcrypto.ts";
+import { done, made } from "./openssl-result.ts";
 
 export type OpensslAeads = Readonly<Record<AeadName, (key: Uint8Array) => Aead>>;
 
@@ -33,13 +34,11 @@ class Cipher {
 
   constructor(functions: LibcryptoFunctions, name: AeadName) {
     this.keyLength = KEY_LENGTH[name];
-    const cipher = functions.EVP_CIPHER_fetch(null, Buffer.from(`${name}\0`), null);
+    const cipher = made(functions.EVP_CIPHER_fetch(null, Buffer.from(`${name}\0`), null));
     const context = (isSealing: 0 | 1) => {
-      const made = cipher && functions.EVP_CIPHER_CTX_new();
-      done(
-        made === null ? 0 : functions.EVP_CipherInit_ex(made, cipher, null, null, null, isSealing),
-      );
-      return made!;
+      const context = made(functions.EVP_CIPHER_CTX_new());
+      done(functions.EVP_CipherInit_ex(context, cipher, null, null, null, isSealing));
+      return context;
     };
     this.sealing = context(1);
     this.opening = context(0);
@@ -138,11 +137,6 @@ function checkNonce(nonce: Uint8Array): void {
   if (nonce.length !== NONCE_LENGTH) {
     throw new RangeError(`Cannot use a nonce of ${nonce.length} bytes`);
   }
-}
-
-/** Of OpenSSL's functions: 1 is success. */
-function done(code: number): void {
-  if (code !== 1) throw new Error("OpenSSL failed: out of memory, or its ciphers are not usable");
 }
 
 /** Where a text is opened: one place for all, used again with the next one. */

@@ -9,6 +9,7 @@
 import { jwkBytes } from "./jwk.ts";
 import type { KeyPair, SharedKey } from "./crypto.ts";
 import type { Libcrypto, LibcryptoFunctions, Pointer } from "./libcrypto.ts";
+import { done, made } from "./openssl-result.ts";
 import type { DiffieHellman } from "./primitives.ts";
 import type { Signatures } from "./signing-key.ts";
 
@@ -18,6 +19,7 @@ export class OpensslP256 implements DiffieHellman {
   readonly #order: Pointer;
   readonly #key: Pointer;
   readonly #number: Pointer;
+  readonly #one: Pointer;
   readonly #point: Pointer;
 
   /** @throws {Error} this build of OpenSSL lacks the curve */
@@ -27,6 +29,7 @@ export class OpensslP256 implements DiffieHellman {
     this.#group = made(functions.EC_KEY_get0_group(this.#key));
     this.#order = made(functions.EC_GROUP_get0_order(this.#group));
     this.#number = made(functions.BN_new());
+    this.#one = made(functions.BN_bin2bn(Uint8Array.of(1), 1, null));
     this.#point = made(functions.EC_POINT_new(this.#group));
   }
 
@@ -109,7 +112,8 @@ export class OpensslP256 implements DiffieHellman {
 
   #forget(): void {
     this.#functions.BN_clear(this.#number);
-    this.#functions.EC_KEY_set_private_key(this.#key, null); // 0: it has none now
+    // Something that is no secret takes its place: before 3.0.6, null would leave it there.
+    done(this.#functions.EC_KEY_set_private_key(this.#key, this.#one));
   }
 
   /** The peer's share becomes `#point`; false if it is no uncompressed point of the curve. */
@@ -165,13 +169,3 @@ const UNCOMPRESSED = 4;
 /** Room for the longest in DER. */
 const signature = new Uint8Array(72);
 const signatureLength = new Uint32Array(1);
-
-/** Of OpenSSL's functions: 1 is success. */
-function done(code: number): void {
-  if (code !== 1) throw new Error("OpenSSL failed: out of memory or of random bytes");
-}
-
-function made(pointer: Pointer | null): Pointer {
-  if (pointer === null) throw new Error("OpenSSL failed: out of memory, or without P-256");
-  return pointer;
-}

@@ -6,12 +6,13 @@
 import { LIBCRYPTO, openLibcrypto } from "./libcrypto.ts";
 import { opensslAeads } from "./openssl-aead.ts";
 import { OpensslP256 } from "./openssl-p256.ts";
+import { OpensslX25519 } from "./openssl-x25519.ts";
 import type { Primitives } from "./primitives.ts";
 import type { Signatures } from "./signing-key.ts";
 
-/** Its X25519 is no faster than WebAssembly's, its P-384 slower; ML-KEM it has from 3.5 on. */
+/** Its P-384 is slower than others'; ML-KEM it has from 3.5 on. */
 export interface OpensslPrimitives
-  extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "secp256r1"> {
+  extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "x25519" | "secp256r1"> {
   /** Signing alone. */
   readonly "ecdsa-p256": Omit<Signatures, "verify">;
 }
@@ -52,6 +53,7 @@ export function openOpenssl(file: string = LIBCRYPTO): Openssl {
       primitives: {
         "aes-gcm": (key) => aeads[key.length === 16 ? "aes-128-gcm" : "aes-256-gcm"](key),
         "chacha20-poly1305": aeads["chacha20-poly1305"],
+        x25519: new OpensslX25519(library),
         secp256r1: p256,
         "ecdsa-p256": p256.signatures,
       },
