@@ -85,7 +85,7 @@ interface DenoPermissions {
   };
 }
 
-/** Null: none is to be called. Undefined: whether there is one does not matter. */
+/** Null: none is to be called. Undefined: the system's, if there is one. */
 function opensslOf(file: string | false | undefined): Openssl | null | undefined {
   if (file === undefined) return undefined;
   return file === false || file === "off" ? null : openOpenssl(file);

@@ -1,7 +1,7 @@
 /**
  * What the rest of sotto wants from cryptography: synchronous, and coarse where the hot path is.
  *
- * Three providers implement it (`native.ts`, `wasm.ts`, `noble.ts`); `choose.ts` puts one together per runtime,
+ * Four providers implement it (`native.ts`, `openssl.ts`, `wasm.ts`, `noble.ts`); `choose.ts` puts one together per runtime,
  * primitive by primitive. Nothing here knows TLS messages: names are those of the registries, secrets are bytes.
  *
  * Ownership, unless a method says otherwise: arguments are borrowed for the call, results are the caller's.

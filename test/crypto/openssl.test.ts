@@ -1,6 +1,8 @@
 /** OpenSSL's ciphers are called without anybody checking bounds: here is what has to be seen to before the call. */
 import fc from "fast-check";
+import { execFileSync } from "node:child_process";
 import { existsSync } from "node:fs";
+import { join } from "node:path";
 import process from "node:process";
 import { describe, expect, test } from "vitest";
 
@@ -9,6 +11,7 @@ import type { AeadName } from "../../src/crypto/crypto.ts";
 import { LIBCRYPTO, openLibcrypto } from "../../src/crypto/libcrypto.ts";
 import { opensslAeads } from "../../src/crypto/openssl-aead.ts";
 import { loadOpenssl, openOpenssl } from "../../src/crypto/openssl.ts";
+import { sameRuntime } from "../../src/runtime/same-runtime.ts";
 
 const AEADS = ["aes-128-gcm", "aes-256-gcm", "chacha20-poly1305"] as const;
 const canCall = process.platform === "linux" &&
@@ -46,6 +49,18 @@ test("a file that is no libcrypto is refused by name", () => {
 
 test("forced, and turned off: a contradiction", () => {
   expect(() => chooseCrypto({ force: "openssl", openssl: null })).toThrow(RangeError);
+});
+
+test.skipIf(!canCall || !isInstalled).each([
+  ["", true],
+  ["off", false],
+  ["native", false],
+  ["wasm", false],
+  ["noble", false],
+])("crypto chosen by %j: the library is in the process: %s", (how, isLoaded) => {
+  const program = join(import.meta.dirname, "../support/maps-libcrypto.ts");
+  const { command, args } = sameRuntime(program, [how]);
+  expect(execFileSync(command, args, { encoding: "utf8" }).trim()).toBe(String(isLoaded));
 });
 
 const loaded = loadOpenssl();
