@@ -58,7 +58,11 @@ export function chooseCrypto(
   const baseName = nameOf(native, noble);
   if (force === "native") return composeCrypto(baseName, base, AEADS[runtime]);
   if (force === "openssl") {
-    if (openssl === null) throw new RangeError("Cannot take all from OpenSSL and call none of it");
+    if (openssl === null) {
+      throw new RangeError(
+        "The provider of crypto is openssl, and openssl is off: take one of the two out",
+      );
+    }
     const { name, primitives } = openssl;
     const all = withOpenssl(base, primitives, Object.keys(primitives));
     return composeCrypto(`${name} + ${baseName}`, all);

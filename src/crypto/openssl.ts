@@ -60,6 +60,10 @@ export function openOpenssl(file: string = LIBCRYPTO): Openssl {
     };
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause);
-    throw new RangeError(`Cannot call ${file} of OpenSSL 3: ${reason}`, { cause });
+    throw new RangeError(
+      `Cannot call ${file} of OpenSSL 3: ${reason}. Name another file (openssl under [crypto], ` +
+        "or SOTTO_OPENSSL), or do without: openssl = false, or SOTTO_OPENSSL=off",
+      { cause },
+    );
   }
 }

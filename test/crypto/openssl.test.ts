@@ -36,7 +36,7 @@ test.skipIf(!canCall || !isInstalled)("on Linux, Bun and Deno call the system's 
 test.skipIf(canCall)("elsewhere it is not called, and asking for it says why", () => {
   expect(loadOpenssl()).toBeUndefined();
   expect(() => chooseCrypto({ force: "openssl" })).toThrow(
-    new RangeError(`Cannot call ${LIBCRYPTO} of OpenSSL 3: Only Bun and Deno can call it`),
+    `Cannot call ${LIBCRYPTO} of OpenSSL 3: Only Bun and Deno can call it. Name another file`,
   );
 });
 
