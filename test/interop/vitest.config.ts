@@ -1,4 +1,8 @@
+import process from "node:process";
+
 import { defineConfig } from "vitest/config";
+
+import { reportersOf } from "../support/run-report.ts";
 
 // Real clients against the real program. The runtime that serves is SOTTO_SERVER: bun (default), deno or node.
 export default defineConfig({
@@ -9,5 +13,6 @@ export default defineConfig({
     hookTimeout: 120_000,
     // Latencies are measured: nothing beside them.
     fileParallelism: false,
+    reporters: reportersOf(`interop-${process.env["SOTTO_SERVER"] ?? "bun"}`),
   },
 });
