@@ -6,6 +6,7 @@ import { execFileSync } from "node:child_process";
 import { arch, cpus, loadavg, platform, release } from "node:os";
 import { join } from "node:path";
 
+import { cryptoOfProcess } from "../src/open-control.ts";
 import { PEERS } from "./options.ts";
 import { versionOf } from "./peers/peers.ts";
 import { whyNotPinned } from "./processes.ts";
@@ -15,7 +16,7 @@ export interface Environment {
   readonly machine: string;
   readonly loadBefore: number;
   readonly pinned: boolean;
-  /** Of runtimes and peers, by name; what is not installed is absent. */
+  /** Of runtimes, peers and the OpenSSL that sotto calls, by name; what is not installed is absent. */
   readonly versions: Readonly<Record<string, string>>;
   /** Of the sources; `+` behind it: with changes. */
   readonly commit: string | undefined;
@@ -34,6 +35,9 @@ export function readEnvironment(): Environment {
     const version = versionOf(peer);
     if (version !== undefined) versions[peer] = version;
   }
+  // The servers choose as this process would: a runtime without foreign functions has none all the same.
+  const openssl = /openssl (\S+)/.exec(cryptoOfProcess().name)?.[1];
+  if (openssl !== undefined) versions["openssl"] = openssl;
   return {
     machine: `${cpus().length} × ${cpu?.model.trim() ?? "?"}, ${platform()} ${release()} ${arch()}`,
     loadBefore: Math.round(loadavg()[0]! * 100) / 100,
