@@ -168,6 +168,22 @@ describe("SniTrie, bounded", () => {
     for (const [name, index] of hostile) expect(find(trie, name)).toBe(index);
   });
 
+  test("a key under which two names have one hash is drawn again", () => {
+    // Found among sums of eight differences (Wagner's generalized birthday), which takes knowing the key.
+    const two = ["bb99a47hg2pr5ihrsfhj3jb9eywrvqp4", "9kg1xc05fvmlq0r2lt20yhrqcog8rt19"];
+    const names = two.map((label, i) => [`${label}.example`, i] as const);
+    const multipliers = multipliersOf([1, 2]);
+    const [one, other] = names.map(([name]) => {
+      return [hashName(bytesOf(name), 0, name.length, multipliers), otherHalf[0]];
+    });
+    expect(one).toEqual(other);
+
+    const keys: HashKey[] = [[1, 2], key];
+    const trie = SniTrie.build(names, { drawKey: () => keys.shift()! });
+    expect(trie.hashKey).toEqual(key);
+    for (const [name, index] of names) expect(find(trie, name)).toBe(index);
+  });
+
   test("names that lie too far away under every key are refused", () => {
     expect(() => SniTrie.build(hostile, { drawKey: () => key })).toThrow("too many in one place");
   });
