@@ -95,6 +95,11 @@ export interface Running {
    * @throws {StorageError | EchKeyError | X509Error | RangeError} whose message says what is wrong
    */
   reload(next: Config): Promise<readonly string[]>;
+  /**
+   * From now on workers serve on should this process die; before, they end with it. Not to be called before it hears of the
+   * signals that are to end it, or one of them leaves workers behind. Nothing where there are none.
+   */
+  keepWorkers(): void;
   /** Takes no new connections, and resolves when the open ones have ended or run out of time. */
   stop(): Promise<void>;
   /** Puts new workers in the place of the old ones, one after the other. Nothing where there are none. */
@@ -208,6 +213,7 @@ async function startHere(options: StartOptions): Promise<Running> {
       current = next;
       return warnings;
     },
+    keepWorkers() {},
     stop,
     replaceWorkers: () => Promise.resolve(),
     kill() {},

@@ -196,8 +196,6 @@ export async function supervise(options: StartOptions): Promise<Running> {
     throw ofWorker(error);
   }
   control.keepFresh(pushInBackground);
-  // Not before: a signal that ends us while we start must leave nobody behind.
-  pool.keep();
 
   return {
     runtime,
@@ -249,6 +247,7 @@ export async function supervise(options: StartOptions): Promise<Running> {
       }
       return warnings;
     },
+    keepWorkers: () => pool.keep(),
     stop,
     replaceWorkers: () => pool.replaceAll(),
     kill: () => pool.kill(),

@@ -84,6 +84,7 @@ export async function run(args: RunArguments): Promise<void> {
     process.exit(1);
   };
   onStopSignals({ first: stopNow, second: endAtOnce }, starter);
+  running.keepWorkers();
   serving = running;
   const reloader = new Reloader({
     config,

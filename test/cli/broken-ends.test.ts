@@ -149,6 +149,39 @@ describe.runIf(isLinux)("A supervisor that ends while it starts", { timeout: 120
   });
 });
 
+describe.runIf(isLinux)(
+  "Where a supervisor dies once all workers serve",
+  { timeout: 60_000 },
+  () => {
+    const script = join(import.meta.dirname, "fixtures/supervisor-that-dies.ts");
+    const workersOf = ({ stdout }: Program) => JSON.parse(stdout()) as number[];
+    const dies = async (...more: string[]) => {
+      await site("served");
+      const started = cli.program([cli.folder, ...more], { script });
+      await until(() => started.stdout().endsWith("\n"));
+      return started;
+    };
+
+    test("before it hears of signals, which could be what ends it, they end too", async () => {
+      const started = await dies();
+      expect(workersOf(started)).toHaveLength(2);
+      // On Deno some notice by a limit of 20 s alone.
+      for (const pid of workersOf(started)) await until(async () => !await isAlive(pid), 30_000);
+      expect((await started.ended).stderr).not.toContain("orphaned");
+    });
+
+    test("later, they serve on", async () => {
+      const started = await dies("keep");
+      await until(() => started.stderr().split('"event":"orphaned"').length === 3);
+      for (const pid of workersOf(started)) {
+        expect(await isAlive(pid)).toBe(true);
+        process.kill(pid, "SIGTERM");
+      }
+      await started.ended;
+    });
+  },
+);
+
 const SIGHUP = 1;
 
 async function catches({ child }: Program, signal: number): Promise<boolean> {
