@@ -61,7 +61,8 @@ export class Ports {
   async bindHttps(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(wish, async (hostname, port) => {
       const isShared = await this.#isShared(placeOf({ hostname, port }), port);
-      return await this.#listen(listen, hostname, port, isShared);
+      // Who serves on [::] may have 0.0.0.0 by that, and no lock that says so.
+      return await this.#listen(listen, hostname, port, isShared || this.#followsSomebody);
     });
   }
 
@@ -69,9 +70,12 @@ export class Ports {
   async bindHttp(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(
       wish,
-      (hostname, port) =>
-        this.#listen(listen, hostname, port, this.#followed.size + this.#orphans.size > 0),
+      (hostname, port) => this.#listen(listen, hostname, port, this.#followsSomebody),
     );
+  }
+
+  get #followsSomebody(): boolean {
+    return this.#followed.size + this.#orphans.size > 0;
   }
 
   /**
@@ -119,8 +123,9 @@ export class Ports {
   }
 
   async #bind(wish: BindWish, listen: Listen): Promise<Listener[]> {
-    const { privileges } = this.#parts;
-    return await (privileges?.raised(() => bind(listen, wish)) ?? bind(listen, wish));
+    const { privileges, runtime: { joinsFamilies } } = this.#parts;
+    const bindAll = () => bind(listen, wish, { joinsFamilies });
+    return await (privileges?.raised(bindAll) ?? bindAll());
   }
 
   /** Does somebody listen on `address` whom we follow? */

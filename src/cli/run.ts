@@ -159,7 +159,7 @@ function ports(
   config: Config,
 ): { https: BindWish; http: BindWish | undefined } {
   const isDefault = config.file === undefined;
-  const usual = isDefault ? ["127.0.0.1", "::1"] : ["::"];
+  const usual = isDefault ? ["127.0.0.1", "::1"] : ["::", "0.0.0.0"];
   const addresses = args.listen.length > 0 ? args.listen : config.listen ?? usual;
   const choose = (given: number | undefined, usual: number, otherwise: number) =>
     given !== undefined ? [given] : isDefault ? [usual, otherwise] : [usual];

@@ -5,7 +5,10 @@
 import type { Listener } from "../runtime/runtime.ts";
 
 export interface BindWish {
-  /** IP addresses. One that this machine does not have is passed over as long as another is left. */
+  /**
+   * IP addresses. One that this machine does not have is passed over as long as another is left; so is one of IPv4 that
+   * `::` has taken already, where it does.
+   */
   readonly addresses: readonly string[];
   /** The first that can be had on every address; 0: a free one, the same on every address. */
   readonly ports: readonly number[];
@@ -24,16 +27,25 @@ export class BindError extends Error {
   }
 }
 
+export interface BindOptions {
+  /** As a runtime says it. Default: false. */
+  readonly joinsFamilies?: boolean;
+}
+
 export type Listen = (hostname: string, port: number) => Promise<Listener>;
 
 /** @throws {BindError} about the last port that was tried */
-export async function bind(listen: Listen, wish: BindWish): Promise<Listener[]> {
+export async function bind(
+  listen: Listen,
+  wish: BindWish,
+  options: BindOptions = {},
+): Promise<Listener[]> {
   let trouble: unknown;
   for (const port of wish.ports) {
     // A free port on one address may be taken on the next: another is tried then.
     for (let attempt = 0; attempt < (port === 0 ? MAX_ATTEMPTS : 1); attempt++) {
       try {
-        return await bindAll(listen, wish, port);
+        return await bindAll(listen, wish, port, options);
       } catch (error) {
         if (!(error instanceof BindError)) throw error;
         trouble = error;
@@ -46,10 +58,21 @@ export async function bind(listen: Listen, wish: BindWish): Promise<Listener[]> 
 
 const MAX_ATTEMPTS = 8;
 
-async function bindAll(listen: Listen, wish: BindWish, port: number): Promise<Listener[]> {
+async function bindAll(
+  listen: Listen,
+  wish: BindWish,
+  port: number,
+  { joinsFamilies = false }: BindOptions,
+): Promise<Listener[]> {
   const listeners: Listener[] = [];
   let absent: BindError | undefined;
-  for (const address of wish.addresses) {
+  // First the one that may take others' places.
+  const addresses = wish.addresses.toSorted((a, b) =>
+    Number(b === ANY_IPV6) - Number(a === ANY_IPV6)
+  );
+  for (const address of addresses) {
+    const isTaken = joinsFamilies && listeners[0]?.hostname === ANY_IPV6;
+    if (isTaken && !address.includes(":")) continue;
     const wanted = listeners[0]?.port ?? port;
     try {
       listeners.push(await listen(address, wanted));
@@ -66,6 +89,8 @@ async function bindAll(listen: Listen, wish: BindWish, port: number): Promise<Li
   if (listeners.length === 0) throw absent;
   return listeners;
 }
+
+const ANY_IPV6 = "::";
 
 /** This machine has no such address, or none of its family. */
 const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);

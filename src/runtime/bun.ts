@@ -34,6 +34,7 @@ class BunRuntime implements Runtime {
   readonly name = "bun";
   readonly version: string;
   readonly reusesPorts = process.platform === "linux";
+  readonly joinsFamilies = false;
   readonly #bun: Bun;
 
   constructor(bun: Bun) {

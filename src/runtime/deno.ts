@@ -31,6 +31,7 @@ class DenoRuntime implements Runtime {
   readonly name = "deno";
   readonly version: string;
   readonly reusesPorts: boolean;
+  readonly joinsFamilies = true;
   readonly #deno: Deno;
 
   constructor(deno: Deno) {

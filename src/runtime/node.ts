@@ -28,6 +28,7 @@ class NodeRuntime implements Runtime {
   readonly name = "node";
   readonly version = process.versions.node;
   readonly reusesPorts = process.platform === "linux";
+  readonly joinsFamilies = false;
 
   async listen(
     options: ListenOptions,

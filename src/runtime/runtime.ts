@@ -10,6 +10,8 @@ export interface Runtime {
   readonly version: string;
   /** Whether several processes can listen on one port, and share its connections. */
   readonly reusesPorts: boolean;
+  /** Whether `::` takes IPv4 as well, so that nothing else can have its port there. Otherwise it is IPv6 alone. */
+  readonly joinsFamilies: boolean;
 
   /** @throws {Error} with `code` EADDRINUSE, EACCES or EADDRNOTAVAIL, whatever the runtime calls it. */
   listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener>;
