@@ -38,5 +38,7 @@ test("A run's report counts whatever kept it from passing, and says what that wa
   );
   expect(reasons[2]).toBe("gone.fixture.ts > takes its process along: it never ended");
   expect(reasons[3]).toMatch(/^mixed\.fixture\.ts > fails\nAssertionError: expected 1 to be 2/);
-  expect(reasons[4]).toMatch(/^mixed\.fixture\.ts: outside its tests\nError: no beginning\n/);
+  expect(reasons[4]).toMatch(
+    /^mixed\.fixture\.ts: outside its tests\nError: no native beginning\n/,
+  );
 });

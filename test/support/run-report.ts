@@ -52,7 +52,7 @@ export class RunReporter implements Reporter {
 /** The message and the frames of our own code. */
 function inWords(error: Failure): string {
   const lines = (error.stack ?? error.message ?? "").split("\n").filter((line) =>
-    !/node_modules|\bnode:|native/.test(line)
+    !/^\s+at .*(?:node_modules|\bnode:|native)/.test(line)
   );
   const { cause } = error;
   const behind = cause instanceof Object && "message" in cause
