@@ -25,7 +25,7 @@ import {
   type ProcessIdentity,
 } from "./control/process-identity.ts";
 import { orphansOn } from "./control/worker-marks.ts";
-import { bind, BindError, type BindWish, type Listen } from "./edge/bind.ts";
+import { ANY_IPV6, bind, BindError, type BindWish, type Listen } from "./edge/bind.ts";
 import type { Privileges } from "./runtime/privileges.ts";
 import type { Listener, Runtime } from "./runtime/runtime.ts";
 
@@ -48,6 +48,8 @@ export class Ports {
   readonly #orphans = new Map<number, ProcessIdentity>();
   #orphanTimer: ReturnType<typeof setTimeout> | undefined;
   #locks: readonly InstanceLock[] = [];
+  /** Whom we follow has `::`, and may have IPv4 by that, of which no lock says so. */
+  #sharesAny = false;
 
   constructor(parts: PortsParts) {
     this.#parts = parts;
@@ -61,8 +63,13 @@ export class Ports {
   async bindHttps(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(wish, async (hostname, port) => {
       const isShared = await this.#isShared(placeOf({ hostname, port }), port);
-      // Who serves on [::] may have 0.0.0.0 by that, and no lock that says so.
-      return await this.#listen(listen, hostname, port, isShared || this.#followsSomebody);
+      if (isShared && hostname === ANY_IPV6) this.#sharesAny = true;
+      return await this.#listen(
+        listen,
+        hostname,
+        port,
+        isShared || (this.#sharesAny && !hostname.includes(":")),
+      );
     });
   }
 
@@ -70,12 +77,9 @@ export class Ports {
   async bindHttp(wish: BindWish, listen: Listen): Promise<Listener[]> {
     return await this.#bind(
       wish,
-      (hostname, port) => this.#listen(listen, hostname, port, this.#followsSomebody),
+      (hostname, port) =>
+        this.#listen(listen, hostname, port, this.#followed.size + this.#orphans.size > 0),
     );
-  }
-
-  get #followsSomebody(): boolean {
-    return this.#followed.size + this.#orphans.size > 0;
   }
 
   /**

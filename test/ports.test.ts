@@ -4,14 +4,16 @@ import { tmpdir } from "node:os";
 import { dirname, join } from "node:path";
 import process from "node:process";
 
-import { afterEach, beforeEach, describe, expect, test, vi } from "vitest";
+import { afterEach, beforeEach, describe, expect, onTestFinished, test, vi } from "vitest";
 
 import { reload } from "../src/cli/reload.ts";
 import { instanceSocket } from "../src/control/instance-lock.ts";
 import { thisProcess } from "../src/control/process-identity.ts";
 import { Ports } from "../src/ports.ts";
 import { thisRuntime } from "../src/runtime/detect.ts";
+import type { ListenOptions } from "../src/runtime/runtime.ts";
 import { serveUnix, type UnixHttpServer } from "../src/runtime/unix-http.ts";
+import { holdLock } from "./support/held-lock.ts";
 
 describe.runIf(process.platform === "linux")("Of a sotto in another container", () => {
   let folder: string;
@@ -72,6 +74,44 @@ describe.runIf(process.platform === "linux")("Of a sotto in another container", 
     said.mockRestore();
     expect(asked).toEqual(["POST /reload"]);
     expect(await isAlive()).toBe(true);
+  });
+});
+
+describe.runIf(process.platform === "linux")("Where a sotto is followed", () => {
+  /** Addresses that are tried first, as somebody else may have them. */
+  async function tried(held: string, addresses: readonly string[]): Promise<readonly string[]> {
+    const folder = await mkdtemp(join(tmpdir(), "sotto-ports-"));
+    const other = spawn("sleep", ["60"], { stdio: "ignore" });
+    onTestFinished(async () => {
+      other.kill("SIGKILL");
+      await rm(folder, { recursive: true });
+    });
+    await holdLock(folder, `${held}:${PORT}`, other.pid!);
+    const probed: string[] = [];
+    const stop = () => Promise.resolve();
+    const runtime = {
+      ...await thisRuntime(),
+      reusesPorts: true,
+      joinsFamilies: false,
+      listen({ hostname, port }: ListenOptions) {
+        probed.push(hostname);
+        return Promise.resolve({ hostname, port, stop });
+      },
+    };
+    const ports = new Ports({ runtime, dataFolder: folder, takeover: true, privileges: undefined });
+    const listen = (hostname: string, port: number) => Promise.resolve({ hostname, port, stop });
+    const bound = await ports.bindHttps({ addresses, ports: [PORT], option: "" }, listen);
+    expect(bound.map(({ hostname }) => hostname).toSorted()).toEqual(addresses.toSorted());
+    return probed;
+  }
+
+  test("its [::] may be its 0.0.0.0 too, which is shared then", async () => {
+    expect(await tried("[::]", ["0.0.0.0", "::"])).toEqual([]);
+  });
+
+  test("another address is not shared: a stranger may have it", async () => {
+    expect(await tried("127.0.0.1", ["127.0.0.1", "127.0.0.2"])).toEqual(["127.0.0.2"]);
+    expect(await tried("[::]", ["::", "::1"])).toEqual(["::1"]);
   });
 });
 

@@ -4,6 +4,9 @@
  */
 import type { Listener } from "../runtime/runtime.ts";
 
+/** Bound before all others: where families are joined it takes IPv4 as well. */
+export const ANY_IPV6 = "::";
+
 export interface BindWish {
   /**
    * IP addresses. One that this machine does not have is passed over as long as another is left; so is one of IPv4 that
@@ -66,7 +69,6 @@ async function bindAll(
 ): Promise<Listener[]> {
   const listeners: Listener[] = [];
   let absent: BindError | undefined;
-  // First the one that may take others' places.
   const addresses = wish.addresses.toSorted((a, b) =>
     Number(b === ANY_IPV6) - Number(a === ANY_IPV6)
   );
@@ -89,8 +91,6 @@ async function bindAll(
   if (listeners.length === 0) throw absent;
   return listeners;
 }
-
-const ANY_IPV6 = "::";
 
 /** This machine has no such address, or none of its family. */
 const ABSENT: ReadonlySet<string> = new Set(["EADDRNOTAVAIL", "EAFNOSUPPORT"]);

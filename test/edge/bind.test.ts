@@ -61,6 +61,19 @@ test("An address that this machine does not have is passed over, unless it is th
   );
 });
 
+test("Where :: takes IPv4 as well, nothing of IPv4 is bound beside it, in whatever order", async () => {
+  const all = { ...local, addresses: ["0.0.0.0", "::1", "::"], ports: [443] };
+  const joined = machine(() => undefined);
+  await bind(joined.listen, all, { joinsFamilies: true });
+  expect(joined.open).toEqual([":::443", "::1:443"]);
+  const apart = machine(() => undefined);
+  await bind(apart.listen, all);
+  expect(apart.open).toEqual([":::443", "0.0.0.0:443", "::1:443"]);
+  const without = machine((host) => host === "::" ? "EAFNOSUPPORT" : undefined);
+  await bind(without.listen, all, { joinsFamilies: true });
+  expect(without.open).toEqual(["0.0.0.0:443", "::1:443"]);
+});
+
 test.each<[string, number, string]>([
   [
     "EADDRINUSE",
