@@ -13,6 +13,7 @@ import (
 	"net/netip"
 	"os"
 	"strings"
+	"syscall"
 	"time"
 	_ "unsafe" // for go:linkname
 )
@@ -149,12 +150,37 @@ func (c *client) dial(name string) (*tls.Conn, error) {
 
 // With its deadline set.
 func (c *client) connect() (net.Conn, error) {
-	raw, err := net.DialTimeout("tcp", c.addr, c.wait)
+	return c.connectBy(&net.Dialer{})
+}
+
+func (c *client) connectBy(dialer *net.Dialer) (net.Conn, error) {
+	dialer.Timeout = c.wait
+	raw, err := dialer.Dial("tcp", c.addr)
 	if err != nil {
 		return nil, err
 	}
 	raw.SetDeadline(time.Now().Add(c.wait))
 	return raw, nil
+}
+
+// With its local port, which is known of one too that was connected and reset before this program looked: 0, if it never
+// got one.
+func (c *client) connectFrom() (raw net.Conn, port int, err error) {
+	socket := -1
+	raw, err = c.connectBy(&net.Dialer{Control: func(_, _ string, its syscall.RawConn) error {
+		return its.Control(func(fd uintptr) { socket, _ = syscall.Dup(int(fd)) })
+	}})
+	if socket < 0 {
+		return raw, 0, err
+	}
+	defer syscall.Close(socket)
+	switch name, _ := syscall.Getsockname(socket); own := name.(type) {
+	case *syscall.SockaddrInet4:
+		port = own.Port
+	case *syscall.SockaddrInet6:
+		port = own.Port
+	}
+	return raw, port, err
 }
 
 // Closes what it cannot use.

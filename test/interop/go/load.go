@@ -20,7 +20,7 @@ type loadResult struct {
 	WithRetry   int            `json:"withRetry"`
 	Failed      int            `json:"failed"`
 	Errors      map[string]int `json:"errors"`
-	FailedPorts []int          `json:"failedPorts"` // local ones of those that failed; 0: it had none yet
+	Failures    []failure      `json:"failures"`
 	Seconds     float64        `json:"seconds"`
 	MeanMicros  int64          `json:"meanMicros"`
 	P50Micros   int64          `json:"p50Micros"`
@@ -28,6 +28,11 @@ type loadResult struct {
 	P99Micros   int64          `json:"p99Micros"`
 	MaxMicros   int64          `json:"maxMicros"`
 	CPUSeconds  float64        `json:"cpuSeconds"` // of this program
+}
+
+type failure struct {
+	Port  int    `json:"port"` // the local one; 0: it never had one
+	Error string `json:"error"`
 }
 
 // Handshakes, as many as -n says or for as long as -seconds says.
@@ -80,7 +85,7 @@ func load(set *flag.FlagSet, args []string) error {
 	}
 
 	var mutex sync.Mutex
-	result := loadResult{Errors: map[string]int{}, FailedPorts: []int{}}
+	result := loadResult{Errors: map[string]int{}, Failures: []failure{}}
 	micros := make([]int64, 0, *count)
 	once := func() {
 		start := time.Now()
@@ -99,7 +104,7 @@ func load(set *flag.FlagSet, args []string) error {
 		if err != nil && !(rejected && (*unknownID || *stale)) {
 			result.Failed++
 			result.Errors[err.Error()]++
-			result.FailedPorts = append(result.FailedPorts, port)
+			result.Failures = append(result.Failures, failure{port, err.Error()})
 			return
 		}
 		result.OK++
@@ -158,13 +163,12 @@ func (c *client) once(withGet bool) (tls.ConnectionState, error) {
 	return state, err
 }
 
-// The local port is 0 where there was no connection.
+// The local port is 0 where there never was one.
 func (c *client) onceFrom(withGet bool) (port int, state tls.ConnectionState, err error) {
-	raw, err := c.connect()
+	raw, port, err := c.connectFrom()
 	if err != nil {
-		return 0, state, err
+		return port, state, err
 	}
-	port = localPort(raw)
 	conn, err := c.shake(raw, c.name)
 	if err != nil {
 		return port, state, err

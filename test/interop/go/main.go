@@ -8,6 +8,7 @@
 //	soak   a mixture of all kinds of connections, faults among them, each accounted for
 //	hold   idle connections
 //	flood  what an attacker does: malformed hellos, silence, connections that stop half-way
+//	moved  what the kernel itself loses where one listener follows another
 package main
 
 import (
@@ -27,9 +28,10 @@ func main() {
 		"soak":  soak,
 		"hold":  hold,
 		"flood": flood,
+		"moved": moved,
 	}
 	if len(os.Args) < 2 || commands[os.Args[1]] == nil {
-		fail(fmt.Errorf("want a subcommand: get, echo, load, offer, bulk, soak, hold or flood"))
+		fail(fmt.Errorf("want a subcommand: get, echo, load, offer, bulk, soak, hold, flood or moved"))
 	}
 	name := os.Args[1]
 	if err := commands[name](flag.NewFlagSet(name, flag.ExitOnError), os.Args[2:]); err != nil {
