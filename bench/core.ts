@@ -107,6 +107,7 @@ class Served implements Transport {
       established() {},
       plaintext: () => this.#answer(),
       closed() {},
+      alerted() {},
     };
     this.#connection = new ServerConnection(test.config, output);
   }

@@ -11,6 +11,7 @@
 import type { SocketEvents } from "../runtime/runtime.ts";
 import type { ClientAuth, Refusal, SiteConfig } from "../tls/config.ts";
 import { ServerConnection } from "../tls/connection.ts";
+import type { TlsError } from "../tls/error.ts";
 import type { EchStatus, Negotiated, Output, SignatureRequest } from "../tls/output.ts";
 import type { ClientHello } from "../tls/wire/client-hello.ts";
 import { chooseSite } from "./choose-site.ts";
@@ -167,6 +168,10 @@ export class Session extends SessionEnds implements SocketEvents, Output, FactsO
     if (this.is(Flag.PeerEnded)) return;
     this.set(Flag.PeerEnded);
     this.handler?.end();
+  }
+
+  alerted(error: TlsError): void {
+    this.fault(error);
   }
 
   // What the handler says (Stream)

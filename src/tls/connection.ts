@@ -15,14 +15,15 @@
  *
  * While `wantsInput` is false, stop reading from the socket. The first TlsError ends the connection: its alert goes
  * out through `out.send`, then it is thrown, and every later call throws the same one. So does whatever a method of
- * `Output` throws: internal_error goes out, it flies through, and later calls throw "internal error".
+ * `Output` throws: internal_error goes out, it flies through, and later calls throw "internal error". A fatal alert of
+ * the peer's is no fault to be thrown: `out.alerted` has it, and later calls throw it.
  *
  * @module
  */
 import { AwaitClientVerdict } from "./client-flight.ts";
-import { Alert, alertName } from "./alert.ts";
+import { Alert } from "./alert.ts";
 import type { Refusal, ServerConfig, SiteConfig } from "./config.ts";
-import { type Reason, TlsError } from "./error.ts";
+import { receivedAlert, type Reason, TlsError } from "./error.ts";
 import { HandshakeReader, type HandshakeSink } from "./handshake-reader.ts";
 import { AwaitSite, ExpectClientHello } from "./handshake.ts";
 import { Link } from "./link.ts";
@@ -249,7 +250,9 @@ export class ServerConnection implements RecordSink, HandshakeSink {
       return;
     }
     if (code !== Alert.close_notify) {
-      throw new TlsError("received alert", alertName(code), code);
+      const error = receivedAlert(code);
+      this.#end(error);
+      return this.#link.out.alerted(error);
     }
     this.#link.reader.end();
     if (this.#state instanceof Traffic) return this.#link.out.closed();

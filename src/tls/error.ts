@@ -2,7 +2,7 @@
  * What a peer can do wrong, and what we tell it.
  * @module
  */
-import type { AlertName } from "./alert.ts";
+import { alertName, type AlertName } from "./alert.ts";
 
 /** The peer's fault. Thrown where it is seen; the connection turns it into one alert and ends. */
 export class TlsError extends Error {
@@ -23,6 +23,16 @@ export class TlsError extends Error {
     return ALERT_FOR[this.reason];
   }
 }
+
+/**
+ * What a peer's fatal alert is told by: one error for each code, so that no stack is walked for what happens all the time
+ * (a client that learns of newer ECH keys goes away with one). Its stack is that of the first.
+ */
+export function receivedAlert(code: number): TlsError {
+  return received[code] ??= new TlsError("received alert", alertName(code), code);
+}
+
+const received: (TlsError | undefined)[] = [];
 
 export type Reason = keyof typeof ALERT_FOR;
 

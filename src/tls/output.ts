@@ -3,6 +3,7 @@
  * @module
  */
 import type { ClientAuth, Refusal, SiteConfig } from "./config.ts";
+import type { TlsError } from "./error.ts";
 import type { ClientHello } from "./wire/client-hello.ts";
 
 export interface Output {
@@ -29,6 +30,9 @@ export interface Output {
 
   /** The peer's close_notify: no more plaintext comes. Our side may go on writing. */
   closed(): void;
+
+  /** The peer's fatal alert, which ends the connection and is not answered. During a call of receive or `use…`. */
+  alerted(error: TlsError): void;
 }
 
 export interface SignatureRequest {

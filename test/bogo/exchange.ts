@@ -6,6 +6,7 @@ import { Buffer } from "node:buffer";
 import { connect, type Socket } from "node:net";
 import type { Refusal, SiteConfig } from "../../src/tls/config.ts";
 import { ServerConnection } from "../../src/tls/connection.ts";
+import type { TlsError } from "../../src/tls/error.ts";
 import type { Negotiated, Output, SignatureRequest } from "../../src/tls/output.ts";
 import type { ClientHello } from "../../src/tls/wire/client-hello.ts";
 import type { Flags, Wanted } from "./flags.ts";
@@ -144,6 +145,10 @@ class Exchange implements Output {
   closed(): void {
     this.#connection.closeWrite();
     this.#socket.end();
+  }
+
+  alerted(error: TlsError): void {
+    this.#fail(error);
   }
 
   #expect(facts: Negotiated): void {

@@ -48,7 +48,7 @@ export class Pair {
   /** Wire bytes of the client, one entry per write. */
   readonly clientWire: Uint8Array[] = [];
   nowMs: number;
-  /** What either side threw. */
+  /** What either side threw; the server's also where the client's alert told it so. */
   serverError: TlsError | undefined;
   clientError: ClientError | undefined;
   #client: ClientConnection | undefined;
@@ -182,6 +182,10 @@ export class Pair {
       this.serverError = error;
       this.#over();
       return;
+    }
+    if (this.output.received !== undefined) {
+      this.serverError = this.output.received;
+      return this.#over();
     }
     if (!this.#options.holdFlushed) this.server.flushed();
   }

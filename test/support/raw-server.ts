@@ -43,6 +43,7 @@ export function feed(
       if (!(thrown instanceof TlsError)) throw thrown;
       error = thrown;
     }
+    error ??= output.received;
   }
   const wire = recordsOf(joined(output.sent));
   const last = wire.at(-1);

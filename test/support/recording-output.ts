@@ -3,6 +3,7 @@
  * @module
  */
 import type { ClientAuth, Refusal, SiteConfig } from "../../src/tls/config.ts";
+import type { TlsError } from "../../src/tls/error.ts";
 import type {
   ClientVerdict,
   EchStatus,
@@ -37,6 +38,8 @@ export class RecordingOutput implements Output {
   readonly clientChains: (readonly Uint8Array[])[] = [];
   negotiated: Negotiated | undefined;
   isClosed = false;
+  /** The peer's fatal alert. */
+  received: TlsError | undefined;
   readonly #plaintext: Uint8Array[] = [];
   onSend: (bytes: Uint8Array) => void = () => undefined;
 
@@ -90,5 +93,9 @@ export class RecordingOutput implements Output {
 
   closed(): void {
     this.isClosed = true;
+  }
+
+  alerted(error: TlsError): void {
+    this.received = error;
   }
 }

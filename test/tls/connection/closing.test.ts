@@ -147,7 +147,9 @@ describe("after the handshake", () => {
       const pair = await Pair.connect();
       const flights = pair.output.sent.length;
       await clientSends(pair, ALERT, Uint8Array.of(level, code));
-      expect(pair.serverError).toMatchObject({ reason: "received alert", received: code });
+      expect(pair.output.received).toMatchObject({ reason: "received alert", received: code });
+      expect(pair.server.wantsInput).toBe(false);
+      expect(() => pair.server.receive(DATA, 0)).toThrow(pair.output.received);
       expect(pair.output.sent.length).toBe(flights);
       expect(() => pair.server.send(DATA, 0, 3)).toThrow(TlsError);
       pair.server.closeWrite();
