@@ -23,7 +23,7 @@
 import { AwaitClientVerdict } from "./client-flight.ts";
 import { Alert } from "./alert.ts";
 import type { Refusal, ServerConfig, SiteConfig } from "./config.ts";
-import { receivedAlert, type Reason, TlsError } from "./error.ts";
+import { type Reason, receivedAlert, TlsError } from "./error.ts";
 import { HandshakeReader, type HandshakeSink } from "./handshake-reader.ts";
 import { AwaitSite, ExpectClientHello } from "./handshake.ts";
 import { Link } from "./link.ts";

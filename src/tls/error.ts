@@ -2,7 +2,7 @@
  * What a peer can do wrong, and what we tell it.
  * @module
  */
-import { alertName, type AlertName } from "./alert.ts";
+import { type AlertName, alertName } from "./alert.ts";
 
 /** The peer's fault. Thrown where it is seen; the connection turns it into one alert and ends. */
 export class TlsError extends Error {
