@@ -14,7 +14,7 @@ export interface CredentialParts {
   readonly chain: readonly Uint8Array[];
   /** SignatureScheme code points that the key can make, best first. */
   readonly schemes: readonly number[];
-  /** Undefined: the key is slow or elsewhere, the world is asked. */
+  /** Called as a method. Undefined: the key is slow or elsewhere, the world is asked. */
   readonly sign: ((scheme: number, content: Uint8Array) => Uint8Array) | undefined;
   /** OCSPResponse, DER (RFC 6066 §8). */
   readonly ocspResponse?: Uint8Array;
@@ -32,8 +32,10 @@ export class ServerCredential implements CredentialParts {
   readonly ocspResponse?: Uint8Array;
   readonly scts?: Uint8Array;
   readonly notAfterMs: number;
-  /** Whole messages by `messageKey`; at most one for each combination that a client can ask for. */
-  readonly #messages = new Map<number, Uint8Array>();
+  /** What nearly every client gets: the whole message without extensions, not compressed. */
+  #usual: Uint8Array | undefined;
+  /** The others by `messageKey`; at most one for each combination that a client can ask for. */
+  #messages: Map<number, Uint8Array> | undefined;
 
   /** @throws {RangeError} an empty chain, or no scheme */
   constructor(parts: CredentialParts) {
@@ -70,31 +72,33 @@ export class ServerCredential implements CredentialParts {
         break;
       }
     }
+    if (algorithm === NO_COMPRESSION) return this.#plain(ocsp, scts);
+    const messages = this.#messages ??= new Map();
     const key = messageKey(algorithm, ocsp, scts);
-    let message = this.#messages.get(key);
+    let message = messages.get(key);
     if (message === undefined) {
-      message = this.#plain(ocsp, scts);
-      const smaller = compress.get(algorithm);
-      if (smaller !== undefined) message = compressed(message, algorithm, smaller);
-      this.#messages.set(key, message);
+      message = compressed(this.#plain(ocsp, scts), algorithm, compress.get(algorithm)!);
+      messages.set(key, message);
     }
     return message;
   }
 
   #plain(ocsp: boolean, scts: boolean): Uint8Array {
+    if (!ocsp && !scts) return this.#usual ??= this.#encode(undefined, undefined);
+    const messages = this.#messages ??= new Map();
     const key = messageKey(NO_COMPRESSION, ocsp, scts);
-    let message = this.#messages.get(key);
+    let message = messages.get(key);
     if (message === undefined) {
-      const w = SCRATCH.reset();
-      encodeCertificate(w, {
-        chain: this.chain,
-        ocspResponse: ocsp ? this.ocspResponse : undefined,
-        scts: scts ? this.scts : undefined,
-      });
-      message = w.copy();
-      this.#messages.set(key, message);
+      message = this.#encode(ocsp ? this.ocspResponse : undefined, scts ? this.scts : undefined);
+      messages.set(key, message);
     }
     return message;
+  }
+
+  #encode(ocspResponse: Uint8Array | undefined, scts: Uint8Array | undefined): Uint8Array {
+    const w = SCRATCH.reset();
+    encodeCertificate(w, { chain: this.chain, ocspResponse, scts });
+    return w.copy();
   }
 }
 

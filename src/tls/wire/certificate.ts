@@ -29,11 +29,11 @@ export interface CertificateParts {
 export function encodeCertificate(w: Writer, parts: CertificateParts): void {
   const message = beginMessage(w, HandshakeType.certificate);
   const list = w.opaque8(parts.context ?? NO_CONTEXT).begin(3);
-  parts.chain.forEach((certificate, i) => {
+  for (const [i, certificate] of parts.chain.entries()) {
     const extensions = w.opaque24(certificate).begin(2);
     if (i === 0) encodeLeafExtensions(w, parts);
     w.end(extensions, 2);
-  });
+  }
   w.end(list, 3);
   endMessage(w, message);
 }
