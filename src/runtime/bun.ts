@@ -13,6 +13,7 @@ import { leave } from "./collector.ts";
 import { HttpHop } from "./http-hop.ts";
 import type {
   AnswerHttp,
+  ConnectAttempt,
   ConnectTarget,
   HttpServer,
   Listener,
@@ -80,10 +81,10 @@ class BunRuntime implements Runtime {
   async connect(
     target: ConnectTarget,
     events: SocketEvents,
-    timeoutMs?: number,
+    attempt?: ConnectAttempt,
   ): Promise<Socket> {
     try {
-      return await this.#connect(target, events, timeoutMs);
+      return await this.#connect(target, events, attempt);
     } catch (error) {
       throw withReason(error as Error & { code?: string });
     }
@@ -92,11 +93,11 @@ class BunRuntime implements Runtime {
   async #connect(
     target: ConnectTarget,
     events: SocketEvents,
-    timeoutMs: number | undefined,
+    attempt: ConnectAttempt | undefined,
   ): Promise<Socket> {
     // A path is connected to at once or not at all.
-    if (timeoutMs !== undefined && "port" in target) {
-      return await connectWithin(target, events, timeoutMs);
+    if (attempt !== undefined && "port" in target) {
+      return await connectWithin(target, events, attempt);
     }
     const handle = await this.#bun.connect<BunSocket>({
       ...("path" in target
@@ -140,20 +141,26 @@ class BunRuntime implements Runtime {
 function connectWithin(
   { hostname, port }: { readonly hostname: string; readonly port: number },
   events: SocketEvents,
-  timeoutMs: number,
+  attempt: ConnectAttempt,
 ): Promise<Socket> {
   return new Promise((resolve, reject) => {
     const connecting = net.connect({ host: hostname, port, allowHalfOpen: true });
-    const timer = setTimeout(() => {
+    const giveUp = attempt.giveUp = () => {
+      isOver();
       connecting.destroy();
       reject(timedOut());
-    }, timeoutMs);
-    connecting.once("error", (error) => {
+    };
+    const timer = setTimeout(giveUp, attempt.timeoutMs);
+    const isOver = () => {
+      attempt.giveUp = undefined;
       clearTimeout(timer);
+    };
+    connecting.once("error", (error) => {
+      isOver();
       reject(error);
     });
     connecting.once("connect", () => {
-      clearTimeout(timer);
+      isOver();
       const handle = (connecting as unknown as { readonly _handle: BunHandle<BunSocket> })._handle;
       const socket = new BunSocket(handle);
       socket.events = events;

@@ -11,6 +11,7 @@ import { plainAddress } from "./address.ts";
 import { HttpHop } from "./http-hop.ts";
 import type {
   AnswerHttp,
+  ConnectAttempt,
   ConnectTarget,
   HttpServer,
   Listener,
@@ -72,10 +73,15 @@ class DenoRuntime implements Runtime {
   async connect(
     target: ConnectTarget,
     events: SocketEvents,
-    timeoutMs?: number,
+    attempt?: ConnectAttempt,
   ): Promise<Socket> {
-    const ending = timeoutMs === undefined ? undefined : new AbortController();
-    const timer = ending && setTimeout(() => ending.abort(), timeoutMs);
+    let ending: AbortController | undefined;
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    if (attempt !== undefined && "port" in target) {
+      const aborts = ending = new AbortController();
+      const giveUp = attempt.giveUp = () => aborts.abort();
+      timer = setTimeout(giveUp, attempt.timeoutMs);
+    }
     try {
       const conn = "path" in target
         ? await this.#deno.connect({ transport: "unix", path: target.path })
@@ -91,6 +97,7 @@ class DenoRuntime implements Runtime {
       throw ending?.signal.aborted === true ? timedOut() : withCode(error);
     } finally {
       clearTimeout(timer);
+      if (attempt !== undefined) attempt.giveUp = undefined;
     }
   }
 

@@ -10,6 +10,7 @@ import { plainAddress } from "./address.ts";
 import { NodeHttpServer } from "./node-http.ts";
 import type {
   AnswerHttp,
+  ConnectAttempt,
   ConnectTarget,
   HttpServer,
   Listener,
@@ -67,7 +68,7 @@ class NodeRuntime implements Runtime {
   async connect(
     target: ConnectTarget,
     events: SocketEvents,
-    timeoutMs?: number,
+    attempt?: ConnectAttempt,
   ): Promise<Socket> {
     const handle = net.connect(
       "path" in target ? { path: target.path, allowHalfOpen: true } : {
@@ -79,11 +80,18 @@ class NodeRuntime implements Runtime {
       },
     );
     let timer: ReturnType<typeof setTimeout> | undefined;
-    await new Promise<void>((resolve, reject) => {
-      handle.once("connect", resolve);
-      handle.once("error", reject);
-      if (timeoutMs !== undefined) timer = setTimeout(() => handle.destroy(timedOut()), timeoutMs);
-    }).finally(() => clearTimeout(timer));
+    try {
+      await new Promise<void>((resolve, reject) => {
+        handle.once("connect", resolve);
+        handle.once("error", reject);
+        if (attempt === undefined) return;
+        const giveUp = attempt.giveUp = () => void handle.destroy(timedOut());
+        timer = setTimeout(giveUp, attempt.timeoutMs);
+      });
+    } finally {
+      clearTimeout(timer);
+      if (attempt !== undefined) attempt.giveUp = undefined;
+    }
     handle.removeAllListeners("error");
     const socket = new NodeSocket(handle);
     watch(handle, socket, events);

@@ -17,10 +17,10 @@ export interface Runtime {
   listen(options: ListenOptions, accept: (socket: Socket) => SocketEvents): Promise<Listener>;
 
   /**
-   * Opens a connection. Rejects with the runtime's error, `code` set; with ETIMEDOUT if there is none within `timeoutMs`,
-   * and then the attempt is over and its descriptor free. Default: as long as the kernel tries.
+   * Opens a connection. Rejects with the runtime's error, `code` set; with ETIMEDOUT if `attempt` is over before there is
+   * one, and its descriptor is free then. Default: as long as the kernel tries.
    */
-  connect(target: ConnectTarget, events: SocketEvents, timeoutMs?: number): Promise<Socket>;
+  connect(target: ConnectTarget, events: SocketEvents, attempt?: ConnectAttempt): Promise<Socket>;
 
   /**
    * Starts the runtime's own HTTP/1.1 server for streams that are already decrypted. `answer` sees each request
@@ -53,6 +53,13 @@ export interface ListenOptions {
 export type ConnectTarget =
   | { readonly hostname: string; readonly port: number; readonly localAddress?: string }
   | { readonly path: string };
+
+/** How long it may take to connect, and the way to end it sooner. One for each call. */
+export interface ConnectAttempt {
+  readonly timeoutMs: number;
+  /** Ends it at once, as its time does. Set by `connect` for as long as that can be; a path takes no time. */
+  giveUp?: (() => void) | undefined;
+}
 
 export interface Listener {
   readonly hostname: string;

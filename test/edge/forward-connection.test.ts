@@ -38,6 +38,19 @@ describe("a forwarded connection", () => {
     expect(client.ended).toBe(true);
   });
 
+  it("gives up connecting when its client goes, and holds that against nobody", async () => {
+    const { client, runtime, upstreams } = await open();
+    client.sends([1, 2]);
+    const [asked] = runtime.asked;
+    expect(asked!.attempt?.giveUp).toBeTypeOf("function");
+    client.goes();
+    expect(asked!.isOpen).toBe(false);
+    await heard();
+    expect(runtime.asked).toHaveLength(1);
+    expect([A, B].map((address) => upstreams.of(address).connections)).toEqual([0, 0]);
+    expect([A, B].map((address) => upstreams.of(address).failures)).toEqual([0, 0]);
+  });
+
   it("begins again with its PROXY header where an upstream took it and nothing else", async () => {
     const { client, runtime } = await open({ proxyProtocol: 1 });
     const first = runtime.asked[0]!.accept();

@@ -5,7 +5,8 @@
 import { ForwardHandler } from "../../src/edge/handlers/forward.ts";
 import type { Endpoints, HandlerConnection, Stream } from "../../src/edge/handlers/handler.ts";
 import type { Upstreams } from "../../src/edge/upstreams/upstreams.ts";
-import type { Runtime, Socket, SocketEvents } from "../../src/runtime/runtime.ts";
+import type { ConnectAttempt, Runtime, Socket, SocketEvents } from "../../src/runtime/runtime.ts";
+import { timedOut } from "../../src/runtime/timed-out.ts";
 import type { UpstreamAddress } from "../../src/snapshot/forward-spec.ts";
 
 const ENDPOINTS: Endpoints = {
@@ -182,6 +183,7 @@ export interface Asked {
   /** Once accepted. */
   socket: FakeSocket | undefined;
   isOpen: boolean;
+  readonly attempt: ConnectAttempt | undefined;
   accept(room?: number): FakeSocket;
   refuse(): void;
 }
@@ -190,15 +192,21 @@ export interface Asked {
 export class FakeRuntime implements Pick<Runtime, "connect"> {
   readonly asked: Asked[] = [];
 
-  connect(target: UpstreamAddress, events: SocketEvents): Promise<Socket> {
+  connect(
+    target: UpstreamAddress,
+    events: SocketEvents,
+    attempt?: ConnectAttempt,
+  ): Promise<Socket> {
     const { promise, resolve, reject } = Promise.withResolvers<Socket>();
     const asked: Asked = {
       target,
       events,
       socket: undefined,
       isOpen: true,
+      attempt,
       accept(room) {
         asked.isOpen = false;
+        if (attempt !== undefined) attempt.giveUp = undefined;
         resolve(asked.socket = new FakeSocket(events, room));
         return asked.socket;
       },
@@ -207,6 +215,12 @@ export class FakeRuntime implements Pick<Runtime, "connect"> {
         reject(Object.assign(new Error("refused"), { code: "ECONNREFUSED" }));
       },
     };
+    if (attempt !== undefined) {
+      attempt.giveUp = () => {
+        asked.isOpen = false;
+        reject(timedOut());
+      };
+    }
     this.asked.push(asked);
     return promise;
   }

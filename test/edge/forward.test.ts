@@ -390,9 +390,9 @@ describe("forward to several", () => {
     const upstream = await TestUpstream.start(echo);
     const real = await thisRuntime();
     const runtime: Pick<Runtime, "connect"> = {
-      async connect(target, events, timeoutMs) {
+      async connect(target, events, attempt) {
         if ("path" in target || target.port !== 9) return await real.connect(target, events);
-        await new Promise((resolve) => setTimeout(resolve, timeoutMs));
+        await new Promise((resolve) => setTimeout(resolve, attempt?.timeoutMs));
         throw timedOut();
       },
     };

@@ -189,7 +189,9 @@ describe("checks", () => {
   it("that take too long have failed, and do not pile up", async () => {
     let connects = 0;
     const { upstreams, clock, log } = await testUpstreams({
-      runtime: { connect: (_target, _events, timeoutMs) => (connects++, tooLong(timeoutMs)) },
+      runtime: {
+        connect: (_target, _events, attempt) => (connects++, tooLong(attempt?.timeoutMs)),
+      },
       limits: { checkTimeoutMs: 20 },
     });
     onTestFinished(() => upstreams.stop());

@@ -8,7 +8,7 @@ import { fileURLToPath } from "node:url";
 import { expect, it, onTestFinished } from "vitest";
 
 import { thisRuntime } from "../../src/runtime/detect.ts";
-import type { SocketEvents } from "../../src/runtime/runtime.ts";
+import type { ConnectAttempt, SocketEvents } from "../../src/runtime/runtime.ts";
 
 const runtime = await thisRuntime();
 /** Longer than its queue, whatever the runtime makes of `backlog`. */
@@ -21,7 +21,7 @@ it(`connecting on ${runtime.name} ends at its deadline, and leaves no descriptor
   const began = performance.now();
   const attempts = Array.from(
     { length: 20 },
-    () => runtime.connect({ hostname: "127.0.0.1", port }, NO_EVENTS, TIMEOUT_MS),
+    () => runtime.connect({ hostname: "127.0.0.1", port }, NO_EVENTS, { timeoutMs: TIMEOUT_MS }),
   );
   for (const attempt of attempts) {
     await expect(attempt).rejects.toMatchObject({ code: "ETIMEDOUT" });
@@ -30,6 +30,22 @@ it(`connecting on ${runtime.name} ends at its deadline, and leaves no descriptor
   const end = performance.now() + 5_000;
   while (sockets() > before && performance.now() < end) await turn();
   expect(sockets()).toBeLessThanOrEqual(before);
+}, 30_000);
+
+it(`connecting on ${runtime.name} is given up at once, and leaves no descriptor`, async () => {
+  const port = await deafPort();
+  const before = sockets();
+  const began = performance.now();
+  const attempt: ConnectAttempt = { timeoutMs: 60_000 };
+  const connecting = runtime.connect({ hostname: "127.0.0.1", port }, NO_EVENTS, attempt);
+  await turn();
+  attempt.giveUp!();
+  await expect(connecting).rejects.toMatchObject({ code: "ETIMEDOUT" });
+  expect(attempt.giveUp).toBe(undefined);
+  const end = performance.now() + 5_000;
+  while (sockets() > before && performance.now() < end) await turn();
+  expect(sockets()).toBeLessThanOrEqual(before);
+  expect(performance.now() - began).toBeLessThan(10_000);
 }, 30_000);
 
 it(`connecting on ${runtime.name} in time goes as without a deadline`, async () => {
@@ -48,7 +64,7 @@ it(`connecting on ${runtime.name} in time goes as without a deadline`, async () 
     drain() {},
     end: ended.resolve,
     close: closed.resolve,
-  }, TIMEOUT_MS);
+  }, { timeoutMs: TIMEOUT_MS });
   expect(socket.remotePort).toBe(port);
   const words = new TextEncoder().encode("then an echo");
   expect(socket.write(words, 0, words.length)).toBe(words.length);
@@ -64,7 +80,9 @@ it(`connecting on ${runtime.name} with a deadline says ECONNREFUSED where nobody
   await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve));
   const { port } = server.address() as net.AddressInfo;
   await new Promise((resolve) => server.close(resolve));
-  await expect(runtime.connect({ hostname: "127.0.0.1", port }, NO_EVENTS, TIMEOUT_MS))
+  await expect(
+    runtime.connect({ hostname: "127.0.0.1", port }, NO_EVENTS, { timeoutMs: TIMEOUT_MS }),
+  )
     .rejects.toMatchObject({ code: "ECONNREFUSED" });
 });
 

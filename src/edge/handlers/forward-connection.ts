@@ -209,10 +209,11 @@ export class ForwardConnection implements HandlerConnection {
       const upstream = this.#handler.choose(tried);
       if (upstream === undefined) return this.#unreachable(tried);
       tried.push(upstream);
-      const side = this.#side = new UpstreamSide(this, upstream, tried);
+      const attempt = { timeoutMs: upstreams.limits.connectTimeoutMs };
+      const side = this.#side = new UpstreamSide(this, upstream, tried, attempt);
       let socket: Socket;
       try {
-        socket = await upstreams.connect(upstream, side);
+        socket = await upstreams.connect(upstream, side, attempt);
       } catch (error) {
         side.leave(false);
         if (this.#gone) return;

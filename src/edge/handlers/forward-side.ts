@@ -2,7 +2,7 @@
  * The connection to one upstream, of a client's that is forwarded: the events of its socket, and whether it counts.
  * @module
  */
-import type { Socket, SocketEvents } from "../../runtime/runtime.ts";
+import type { ConnectAttempt, Socket, SocketEvents } from "../../runtime/runtime.ts";
 import type { OutputQueue } from "../output-queue.ts";
 import type { Upstream } from "../upstreams/upstream.ts";
 import type { ForwardConnection } from "./forward-connection.ts";
@@ -14,14 +14,22 @@ export class UpstreamSide implements SocketEvents {
   readonly tried: Upstream[];
   socket: Socket | undefined;
   connectedAtMs = 0;
+  /** Until there is a socket. */
+  #attempt: ConnectAttempt | undefined;
   #connection: ForwardConnection | undefined;
   /** What came before `socket` was known. */
   #early: (() => void)[] | undefined;
   #rest: OutputQueue | undefined;
   #deadline: ReturnType<typeof setTimeout> | undefined;
 
-  constructor(connection: ForwardConnection, upstream: Upstream, tried: Upstream[]) {
+  constructor(
+    connection: ForwardConnection,
+    upstream: Upstream,
+    tried: Upstream[],
+    attempt: ConnectAttempt,
+  ) {
     this.#connection = connection;
+    this.#attempt = attempt;
     this.upstream = upstream;
     this.tried = tried;
     upstream.connections++;
@@ -29,6 +37,7 @@ export class UpstreamSide implements SocketEvents {
 
   begin(socket: Socket): void {
     this.socket = socket;
+    this.#attempt = undefined;
     const early = this.#early;
     this.#early = undefined;
     for (const happen of early ?? []) happen();
@@ -39,6 +48,7 @@ export class UpstreamSide implements SocketEvents {
     if (this.#connection === undefined) return;
     this.#connection = undefined;
     this.upstream.connections--;
+    this.#attempt?.giveUp?.();
     if (orderly) this.socket?.close();
     else this.socket?.terminate();
   }

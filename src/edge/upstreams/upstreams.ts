@@ -2,7 +2,7 @@
  * All servers behind us. They outlive snapshots: a reload forgets neither who is out nor who has how many connections.
  * @module
  */
-import type { Runtime, Socket, SocketEvents } from "../../runtime/runtime.ts";
+import type { ConnectAttempt, Runtime, Socket, SocketEvents } from "../../runtime/runtime.ts";
 import type { UpstreamAddress } from "../../snapshot/forward-spec.ts";
 import type { Clock } from "../deadlines.ts";
 import type { Log } from "../log.ts";
@@ -79,13 +79,9 @@ export class Upstreams {
     for (const name of this.#checks.keys()) this.#stopCheck(name);
   }
 
-  /** A connection within `timeoutMs`. @throws {Error} with `code` */
-  connect(
-    upstream: Upstream,
-    events: SocketEvents,
-    timeoutMs: number = this.limits.connectTimeoutMs,
-  ): Promise<Socket> {
-    return this.#runtime.connect(upstream.address, events, timeoutMs);
+  /** @throws {Error} with `code` */
+  connect(upstream: Upstream, events: SocketEvents, attempt: ConnectAttempt): Promise<Socket> {
+    return this.#runtime.connect(upstream.address, events, attempt);
   }
 
   /** `accepted`: there was a connection, and it ended without an answer. */
@@ -144,7 +140,8 @@ export class Upstreams {
     const check = this.#checks.get(upstream.name);
     const isWanted = () => this.#checks.get(upstream.name) === check;
     try {
-      const socket = await this.connect(upstream, NO_EVENTS, this.limits.checkTimeoutMs);
+      const attempt = { timeoutMs: this.limits.checkTimeoutMs };
+      const socket = await this.connect(upstream, NO_EVENTS, attempt);
       socket.close();
       if (isWanted() && !upstream.owesAnswer) this.#worked(upstream);
     } catch (error) {
