@@ -97,6 +97,10 @@ class ComposedCrypto implements Crypto {
     return hpkeKeyPair(this.#primitives, kem);
   }
 
+  get signOnce(): Crypto["signOnce"] {
+    return this.#primitives["ecdsa-p256"].signOnce;
+  }
+
   signingKey(key: string | PrivateKeyBlock): SigningKey {
     return signingKey(this.#primitives, key);
   }

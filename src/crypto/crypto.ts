@@ -87,6 +87,14 @@ export interface Crypto {
   signingKey(key: string | PrivateKeyBlock): SigningKey;
 
   /**
+   * One signature with a key that is not ready (ecdsa_secp256r1_sha256), where that is cheaper than to make it ready: the
+   * point is not compared with the scalar. Undefined: it is not.
+   *
+   * @throws {TypeError} the scalar is none
+   */
+  readonly signOnce?: ((key: P256Numbers, content: Uint8Array) => Uint8Array) | undefined;
+
+  /**
    * Verifies a CertificateVerify signature.
    *
    * @param spki the signer's SubjectPublicKeyInfo, DER

@@ -64,6 +64,11 @@ export class OpensslP256 implements DiffieHellman {
   readonly signatures: Required<Omit<Signatures, "verify">> = {
     signer: (key) => this.#signer(jwkBytes(key, "d"), undefined),
     rawSigner: ({ scalar, point }) => this.#signer(scalar.slice(), point),
+    signOnce: ({ scalar }, content) => {
+      const signature = scalar.length === LENGTH ? this.#signBy(scalar, content) : undefined;
+      if (signature === undefined) throw outside();
+      return signature;
+    },
   };
 
   #signer(
@@ -71,15 +76,18 @@ export class OpensslP256 implements DiffieHellman {
     point: Uint8Array | undefined,
   ): ReturnType<Signatures["signer"]> {
     const own = privateKey.length === LENGTH ? this.#publicOf(privateKey) : undefined;
-    if (own === undefined) throw new TypeError("Cannot sign with a private key outside [1, n)");
+    if (own === undefined) throw outside();
     if (point !== undefined && Buffer.compare(own, point) !== 0) {
       throw new TypeError("Cannot sign with a private key that is another point's");
     }
-    return (_scheme, content) => {
-      const digest = new Uint8Array(LENGTH);
-      made(this.#functions.SHA256(content, content.length, digest));
-      return this.#holding(privateKey, () => this.#sign(digest))!;
-    };
+    return (_scheme, content) => this.#signBy(privateKey, content)!;
+  }
+
+  /** Undefined: the scalar is outside [1, n). */
+  #signBy(privateKey: Uint8Array, content: Uint8Array): Uint8Array | undefined {
+    const digest = new Uint8Array(LENGTH);
+    made(this.#functions.SHA256(content, content.length, digest));
+    return this.#holding(privateKey, () => this.#sign(digest));
   }
 
   #pair(privateKey: Uint8Array): KeyPair | undefined {
@@ -157,6 +165,10 @@ export class OpensslP256 implements DiffieHellman {
     done(Number(length) === POINT_LENGTH ? 1 : 0);
     return bytes;
   }
+}
+
+function outside(): TypeError {
+  return new TypeError("Cannot sign with a private key outside [1, n)");
 }
 
 /** OpenSSL's number of the curve. */

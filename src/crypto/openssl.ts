@@ -14,7 +14,7 @@ import type { Signatures } from "./signing-key.ts";
 export interface OpensslPrimitives
   extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "x25519" | "secp256r1"> {
   /** Signing alone. */
-  readonly "ecdsa-p256": Omit<Signatures, "verify">;
+  readonly "ecdsa-p256": Omit<Signatures, "verify"> & Required<Pick<Signatures, "signOnce">>;
 }
 
 export interface Openssl {

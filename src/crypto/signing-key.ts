@@ -22,6 +22,8 @@ export interface Signatures {
    * @throws {TypeError} the point is not the scalar's
    */
   readonly rawSigner?: (numbers: P256Numbers) => ReturnType<Signatures["signer"]>;
+  /** One signature by the scalar alone, nothing kept. The point is not looked at. @throws {TypeError} no scalar */
+  readonly signOnce?: (numbers: P256Numbers, content: Uint8Array) => Uint8Array;
   /** May throw what the library throws on a malformed signature. */
   readonly verify: (
     publicKey: KeyObject,

@@ -37,6 +37,7 @@ function steps(crypto: Crypto): (() => unknown)[] {
       );
       return () => key.sign(key.schemes[0]!, enc);
     }),
+    () => crypto.signOnce?.(SOME_KEY, enc),
     () => recipient.setup(1, enc),
   ];
 }
@@ -59,6 +60,7 @@ function warmAead(crypto: Crypto, name: AeadName): void {
   aead.open(nonce, header, record);
 }
 
+const SOME_KEY = { scalar: new Uint8Array(32).fill(1), point: new Uint8Array(65) };
 const KEM_X25519 = 0x0020;
 /** Those that clients offer at once; P-384 is rare and slow, as a group and as a key. */
 const CURVES = ["P-256"] as const;

@@ -84,10 +84,7 @@ export class SiteCredential extends ServerCredential {
 
   /** On this thread, however long it takes. */
   signHere(scheme: number, content: Uint8Array): Uint8Array {
-    return this.#keys.get(this.keyOwner, this.key).sign(
-      SCHEME_NAMES.get(scheme)!,
-      content,
-    );
+    return this.#keys.sign(this.keyOwner, this.key, SCHEME_NAMES.get(scheme)!, content);
   }
 
   /** The same as PEM. */

@@ -94,6 +94,24 @@ for (const { name, crypto } of PROVIDERS) {
       expect(crypto.verify(ALL[0]!, spki(pair), CONTENT, signature)).toBe(false);
     });
 
+    test("once with a P-256 key that is not ready, and only with a scalar", () => {
+      if (crypto.signOnce === undefined) return expect(name).not.toMatch(/openssl/);
+      const { scalar, point } = numbers(p256);
+      const before = scalar.slice();
+      for (let i = 0; i < 20; i++) {
+        const signature = crypto.signOnce({ scalar, point }, CONTENT);
+        expect(crypto.verify(ALL[0]!, spki(p256), CONTENT, signature)).toBe(true);
+        expect(crypto.verify(ALL[0]!, spki(p256), CONTENT.subarray(1), signature)).toBe(false);
+      }
+      expect(scalar).toEqual(before);
+      for (const wrong of [new Uint8Array(32), new Uint8Array(32).fill(255), scalar.subarray(1)]) {
+        expect(() => crypto.signOnce!({ scalar: wrong, point }, CONTENT)).toThrow(TypeError);
+      }
+      // What went before leaves nothing behind.
+      const signature = crypto.signingKey(pem(p256, "pkcs8")).sign(ALL[0]!, CONTENT);
+      expect(crypto.verify(ALL[0]!, spki(p256), CONTENT, signature)).toBe(true);
+    });
+
     test("a P-256 key with part of a point is no key, or does not look at it", () => {
       for (const length of [0, 64]) {
         const { label, der, scalar, point } = numbers(p256);
