@@ -149,7 +149,7 @@ function nameOf(native: NativePrimitives, noble: Primitives): string {
  *     ChaCha20-Poly1305, 64 B          no / 0.6       2.4 / 0.5      2.4 / 0.5   3.3 / 0.6
  *
  * The curves of NIST are not audited: they are taken where they save hundreds of µs that a server spends often. On Bun
- * and Node all private keys stay native. Deno's native hashes are slower in a server than here: each is a stream of
+ * and Node no private key is WebAssembly's. Deno's native hashes are slower in a server than here: each is a stream of
  * node's with buffers of its own, whose garbage costs 5 to 8 % of a handshake.
  */
 type Better = keyof WasmPrimitives | "ecdsa-p256 sign" | "ecdsa-p384 sign";
