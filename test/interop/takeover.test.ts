@@ -4,13 +4,7 @@ import { afterAll, beforeAll, expect, test } from "vitest";
 
 import { must } from "./support/run.ts";
 import { SERVER } from "./support/server.ts";
-import {
-  exitCode,
-  lostBySotto,
-  openSuccession,
-  PORT,
-  type Succession,
-} from "./support/under-load.ts";
+import { exitCode, openSuccession, PORT, type Succession } from "./support/under-load.ts";
 
 const TOML = `
 [[site]]
@@ -40,7 +34,7 @@ test(`design 12: ${HANDOVERS} handovers of ${SERVER} by --takeover under load lo
     serving = next;
   }
   const result = await loaded;
-  expect(lostBySotto(result)).toEqual([]);
+  expect(succession.lost(result)).toEqual([]);
   expect(result.ok).toBeGreaterThan(500);
   // The last one is whole: its ready file is its own, its socket answers.
   const { health } = serving.ready;

@@ -8,13 +8,7 @@ import { afterAll, beforeAll, describe, expect, test } from "vitest";
 import type { NetworkNamespace } from "./support/namespace.ts";
 import { must, words } from "./support/run.ts";
 import { type RunningServer, SERVER, startServer } from "./support/server.ts";
-import {
-  exitCode,
-  lostBySotto,
-  openSuccession,
-  PORT,
-  type Succession,
-} from "./support/under-load.ts";
+import { exitCode, openSuccession, PORT, type Succession } from "./support/under-load.ts";
 
 const TOML = `
 workers = 2
@@ -140,7 +134,7 @@ test("issue 4: replacing each worker under load, three times over, loses no conn
     expect(workers()).toHaveLength(2);
   }
   const result = await loaded;
-  expect(lostBySotto(result)).toEqual([]);
+  expect(succession.lost(result)).toEqual([]);
   expect(result.ok).toBeGreaterThan(500);
 });
 
@@ -172,7 +166,7 @@ test("issue 4: kill -9 of a worker under load ends its own connections and no ot
       `${answered.length} did not, of the load's ${result.failed} ended`,
   );
   expect(result.failures).toHaveLength(result.failed);
-  expect(lostBySotto(result, victims)).toEqual([]);
+  expect(succession.lost(result, victims)).toEqual([]);
   expect(result.ok).toBeGreaterThan(200);
   expect(serving.events("worker_died")).toHaveLength(3);
 });
@@ -185,7 +179,7 @@ test("design 12: --takeover of a supervisor under load loses no connection", asy
   serving = await succession.start("--takeover");
   expect(await exitCode(before), before.output()).toBe(0);
   expect(old.filter(isAlive)).toEqual([]);
-  expect(lostBySotto(await loaded)).toEqual([]);
+  expect(succession.lost(await loaded)).toEqual([]);
   expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
 });
 
@@ -199,7 +193,7 @@ test("issue 4: without a supervisor its workers serve on, and the next start tak
   expect(workers()).toEqual(orphans);
   serving = await succession.start();
   await until(() => orphans.every((pid) => !isAlive(pid)));
-  expect(lostBySotto(await loaded)).toEqual([]);
+  expect(succession.lost(await loaded)).toEqual([]);
   expect(new Set(workers())).toEqual(new Set(serving.ready.workers));
   expect(await readyz()).toBe("ready\n2 of 2 workers serve\n");
 });

@@ -23,22 +23,14 @@ export interface Load {
 }
 
 /**
- * Linux forgets a connection whose handshake of TCP ends at the very moment at which a listener closes: `moved` of the Go client
- * shows it without sotto, one in 330 closes at 8,000 connections a second. No server can do anything about one that it never
- * heard of, so a load may have one of them: reset before the client had its first byte out.
+ * Linux forgets a connection whose handshake of TCP ends at the very moment at which a listener closes: `moved` of the Go
+ * client shows it without sotto, one in 330 closes at 8,000 connections a second. No server can do anything about one that
+ * it never heard of, so all loads of a succession together may have one such: reset before the client had its first byte
+ * out. A server that loses any does so more often.
  */
 const LOST_BY_THE_KERNEL = 1;
 const RESET_AT_ONCE =
   /^(dial tcp \S+: connect|write tcp \S+: write): (connection reset by peer|broken pipe)$/;
-
-/** @param victims local ports of those that were meant to end, which are nobody else's loss */
-export function lostBySotto(load: Load, victims: ReadonlySet<number> = new Set()): string[] {
-  const lost = load.failures.filter(({ port }) => !victims.has(port)).map(({ error }) => error);
-  const byTheKernel = lost.filter((error) => RESET_AT_ONCE.test(error));
-  return byTheKernel.length > LOST_BY_THE_KERNEL
-    ? lost
-    : lost.filter((error) => !RESET_AT_ONCE.test(error));
-}
 
 /** Connections that say nothing until they are asked. */
 export interface Held {
@@ -57,6 +49,11 @@ export interface Succession {
   readonly load: (root: string, seconds: number, ...args: string[]) => Promise<Load>;
   /** Resolves once all are open. */
   readonly hold: (root: string, connections: number) => Promise<Held>;
+  /**
+   * How the others of a load failed, but for what the kernel may have lost.
+   * @param victims local ports of those that were meant to end
+   */
+  lost(load: Load, victims?: ReadonlySet<number>): string[];
   /** Ends what is left. */
   close(): Promise<void>;
 }
@@ -66,6 +63,7 @@ export async function openSuccession(toml: string): Promise<Succession> {
   const folder = mkdtempSync(join(tmpdir(), "sotto-succession-"));
   const network = await openNetworkNamespace(["net.ipv4.tcp_migrate_req=1"]);
   const servers: RunningServer[] = [];
+  let lostByTheKernel = 0;
   return {
     folder,
     network,
@@ -103,6 +101,12 @@ export async function openSuccession(toml: string): Promise<Succession> {
           return asked as unknown as Awaited<ReturnType<Held["ask"]>>;
         },
       };
+    },
+    lost({ failures }, victims = new Set()) {
+      const lost = failures.filter(({ port }) => !victims.has(port)).map(({ error }) => error);
+      const others = lost.filter((error) => !RESET_AT_ONCE.test(error));
+      lostByTheKernel += lost.length - others.length;
+      return lostByTheKernel > LOST_BY_THE_KERNEL ? lost : others;
     },
     async close() {
       await Promise.all(servers.map((server) => server.stop()));
