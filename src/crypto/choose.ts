@@ -117,8 +117,8 @@ function withOpenssl(
  *
  * On Bun most of the difference is what node:crypto leaves behind, and does not show here: a handshake with a request takes
  * 0.96 of what it took without, a download 1.00 (0.75). A key that signs for the first time does so with OpenSSL, which
- * wants no more than its scalar: node:crypto takes 12 µs to read it. On Deno X25519 costs as much either way: OpenSSL's is written for
- * constant time in the processor's own language, and as fast without the flag for wide arithmetic.
+ * wants no more than its scalar: node:crypto takes 12 µs to read it. On Deno X25519 costs as much either way: OpenSSL's
+ * is written for constant time in the processor's own language, and as fast without the flag for wide arithmetic.
  */
 const OPENSSL_TABLE: Readonly<Record<string, readonly (keyof OpensslPrimitives)[]>> = {
   bun: ["aes-gcm", "chacha20-poly1305"],

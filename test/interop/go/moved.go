@@ -30,7 +30,7 @@ func moved(set *flag.FlagSet, args []string) error {
 	if *seconds > 600 || *concurrency > 256 {
 		return errors.New("bounds: -seconds 600, -concurrency 256")
 	}
-	if set, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_migrate_req"); strings.TrimSpace(string(set)) != "1" {
+	if value, _ := os.ReadFile("/proc/sys/net/ipv4/tcp_migrate_req"); strings.TrimSpace(string(value)) != "1" {
 		return errors.New("wants net.ipv4.tcp_migrate_req=1, as in a network namespace of its own")
 	}
 	staying, err := listenShared("127.0.0.1:0")
