@@ -1,18 +1,14 @@
 /**
- * The system's OpenSSL 3, called through the foreign function interface of Bun or Deno.
+ * The system's OpenSSL 3.
  *
  * Its ciphers write where they are told to. What node:crypto returns is memory of its own, for each of the five calls a
  * record takes, and making, filling and collecting that costs Bun as much as the encryption; Deno's AES takes 92 µs
  * for 16 KiB, OpenSSL's 4.
  *
- * C checks no bounds: whoever calls one of these functions has made sure that its arrays are as long as it takes them for.
- * Nothing here calls back, or is kept by OpenSSL beyond the call.
- *
  * @module
  */
-import process from "node:process";
+import { type ForeignFunctions, openForeign, type Symbols } from "./foreign.ts";
 
-/** Each symbol's parameters and its result. A buffer may be null where OpenSSL allows that; a pointer is OpenSSL's own. */
 const SYMBOLS = {
   OPENSSL_version_major: [[], "u32"],
   OPENSSL_version_minor: [[], "u32"],
@@ -58,25 +54,9 @@ const SYMBOLS = {
   EVP_PKEY_derive_set_peer: [["pointer", "pointer"], "i32"],
   EVP_PKEY_derive: [["pointer", "buffer", "buffer"], "i32"],
   SHA256: [["buffer", "usize", "buffer"], "pointer"],
-} as const satisfies Record<string, Signature>;
+} as const satisfies Symbols;
 
-type Type = "pointer" | "buffer" | "i32" | "u32" | "u64" | "usize" | "void";
-type Signature = readonly [parameters: readonly Type[], result: Type];
-
-/** Something of OpenSSL's. Only where it lies is known, in the runtime's own form. */
-export type Pointer = { readonly of: "OpenSSL" };
-type Value<T extends Type> = T extends "pointer" ? Pointer | null
-  : T extends "buffer" ? Uint8Array | Uint32Array | BigUint64Array
-  : T extends "void" ? void
-  : T extends "usize" ? number | bigint
-  : number;
-type Values<T extends readonly Type[]> = { [I in keyof T]: Value<T[I]> };
-
-export type LibcryptoFunctions = {
-  readonly [N in keyof typeof SYMBOLS]: (
-    ...values: Values<(typeof SYMBOLS)[N][0]>
-  ) => Value<(typeof SYMBOLS)[N][1]>;
-};
+export type LibcryptoFunctions = ForeignFunctions<typeof SYMBOLS>;
 
 export interface Libcrypto {
   /** "3.0.19" */
@@ -92,14 +72,7 @@ export const LIBCRYPTO = "libcrypto.so.3";
  * @throws {Error} this runtime can call no such library, or may not, or the file is none
  */
 export function openLibcrypto(file: string = LIBCRYPTO): Libcrypto {
-  const open = process.versions["bun"] !== undefined
-    ? openForBun
-    : process.versions["deno"] !== undefined
-    ? openForDeno
-    : undefined;
-  if (open === undefined) throw new Error("Only Bun and Deno can call it");
-  if (process.platform !== "linux") throw new Error("It is only known on Linux");
-  const functions = open(file);
+  const functions = openForeign(file, SYMBOLS);
   const version = [
     functions.OPENSSL_version_major(),
     functions.OPENSSL_version_minor(),
@@ -114,54 +87,3 @@ export function openLibcrypto(file: string = LIBCRYPTO): Libcrypto {
 
 const NO_LOAD_CONFIG = 0x80;
 const NO_ATEXIT = 0x80000;
-
-/** What we use of bun:ffi. */
-interface BunFfi {
-  readonly dlopen: (
-    file: string,
-    symbols: Record<string, { readonly args: readonly string[]; readonly returns: string }>,
-  ) => { readonly symbols: unknown };
-}
-
-function openForBun(file: string): LibcryptoFunctions {
-  const { dlopen } = process.getBuiltinModule("bun:ffi") as BunFfi;
-  const named = (type: Type) => type === "pointer" ? "ptr" : type;
-  const symbols = Object.entries(SYMBOLS).map(([name, [parameters, result]]) => [
-    name,
-    { args: parameters.map(named), returns: named(result) },
-  ]);
-  return dlopen(file, Object.fromEntries(symbols)).symbols as LibcryptoFunctions;
-}
-
-/** What we use of Deno's global. */
-interface DenoFfi {
-  readonly permissions: {
-    querySync(what: { readonly name: "ffi"; readonly path?: string }): {
-      readonly state: string;
-      /** Granted, but for some files. */
-      readonly partial?: boolean;
-    };
-  };
-  dlopen(
-    file: string,
-    symbols: Record<string, { readonly parameters: readonly string[]; readonly result: string }>,
-  ): { readonly symbols: unknown };
-}
-
-function openForDeno(file: string): LibcryptoFunctions {
-  const { Deno } = globalThis as unknown as { readonly Deno: DenoFfi };
-  // Without permission it would ask on the terminal. With one that names files, it takes a name for a path, and looks
-  // where it was started.
-  const isPath = file.includes("/");
-  const { state, partial } = Deno.permissions.querySync(
-    isPath ? { name: "ffi", path: file } : { name: "ffi" },
-  );
-  if (state !== "granted" || (partial === true && !isPath)) {
-    throw new Error("It may not be called: Deno wants --allow-ffi for that");
-  }
-  const symbols = Object.entries(SYMBOLS).map(([name, [parameters, result]]) => [
-    name,
-    { parameters, result },
-  ]);
-  return Deno.dlopen(file, Object.fromEntries(symbols)).symbols as LibcryptoFunctions;
-}

@@ -7,7 +7,16 @@
  * @module
  */
 import type { Aead, AeadName } from "./crypto.ts";
-import type { Libcrypto, LibcryptoFunctions, Pointer } from "./libcrypto.ts";
+import type { Pointer } from "./foreign.ts";
+import {
+  checkAnswers,
+  checkKey,
+  checkNonce,
+  checkRoom,
+  roomFor,
+  TAG_LENGTH,
+} from "./foreign-aead.ts";
+import type { Libcrypto, LibcryptoFunctions } from "./libcrypto.ts";
 import { done, made } from "./openssl-result.ts";
 
 export type OpensslAeads = Readonly<Record<AeadName, (key: Uint8Array) => Aead>>;
@@ -17,7 +26,7 @@ export function opensslAeads({ functions }: Libcrypto): OpensslAeads {
   const named = (name: AeadName) => {
     const cipher = new Cipher(functions, name);
     const make = (key: Uint8Array) => new OpensslAead(functions, cipher, key);
-    check(name, make);
+    checkAnswers(name, make, "OpenSSL");
     return make;
   };
   return {
@@ -28,12 +37,12 @@ export function opensslAeads({ functions }: Libcrypto): OpensslAeads {
 }
 
 class Cipher {
-  readonly keyLength: number;
+  readonly name: AeadName;
   readonly sealing: Pointer;
   readonly opening: Pointer;
 
   constructor(functions: LibcryptoFunctions, name: AeadName) {
-    this.keyLength = KEY_LENGTH[name];
+    this.name = name;
     const cipher = made(functions.EVP_CIPHER_fetch(null, Buffer.from(`${name}\0`), null));
     const context = (isSealing: 0 | 1) => {
       const context = made(functions.EVP_CIPHER_CTX_new());
@@ -52,9 +61,7 @@ class OpensslAead implements Aead {
   readonly #key: Uint8Array;
 
   constructor(functions: LibcryptoFunctions, cipher: Cipher, key: Uint8Array) {
-    if (key.length !== cipher.keyLength) {
-      throw new RangeError(`Cannot use a key of ${key.length} bytes`);
-    }
+    checkKey(cipher.name, key);
     this.#functions = functions;
     this.#cipher = cipher;
     this.#key = new Uint8Array(key);
@@ -108,9 +115,7 @@ class OpensslAead implements Aead {
 
   #begin(nonce: Uint8Array, aad: Uint8Array, out: Uint8Array, at: number, end: number): void {
     checkNonce(nonce);
-    if (at < 0 || end + TAG_LENGTH > out.length) {
-      throw new RangeError("Cannot seal: no room for it");
-    }
+    checkRoom(out, at, end);
     const f = this.#functions;
     const { sealing } = this.#cipher;
     done(f.EVP_EncryptInit_ex(sealing, null, null, this.#key, nonce));
@@ -128,52 +133,16 @@ class OpensslAead implements Aead {
     const { sealing } = this.#cipher;
     done(f.EVP_EncryptFinal_ex(sealing, last, written));
     done(f.EVP_CIPHER_CTX_ctrl(sealing, GET_TAG, TAG_LENGTH, tag));
-    out.set(tag, end);
+    for (let i = 0; i < TAG_LENGTH; i++) out[end + i] = tag[i]!; // cheaper than set
     return end + TAG_LENGTH;
   }
 }
 
-function checkNonce(nonce: Uint8Array): void {
-  if (nonce.length !== NONCE_LENGTH) {
-    throw new RangeError(`Cannot use a nonce of ${nonce.length} bytes`);
-  }
-}
-
-/** Where a text is opened: one place for all, used again with the next one. */
-function roomFor(length: number): Uint8Array {
-  return length <= opened.length ? opened.subarray(0, length) : new Uint8Array(length);
-}
-
-/** The first text that is sealed under a key of zeros, as RFC 8439 or NIST's examples for GCM would have it. */
-function check(name: AeadName, make: (key: Uint8Array) => Aead): void {
-  const aead = make(new Uint8Array(KEY_LENGTH[name]));
-  const nonce = new Uint8Array(NONCE_LENGTH);
-  const sealed = new Uint8Array(16 + TAG_LENGTH);
-  aead.seal(nonce, NO_BYTES, new Uint8Array(16), sealed, 0);
-  const isRight = Buffer.from(sealed).toString("hex") === KNOWN_ANSWERS[name];
-  const opened = isRight && aead.open(nonce, NO_BYTES, sealed);
-  sealed[0]! ^= 1;
-  if (opened === false || opened?.length !== 16 || aead.open(nonce, NO_BYTES, sealed)) {
-    throw new Error(`OpenSSL computes another ${name}`);
-  }
-}
-
-const KNOWN_ANSWERS: Readonly<Record<AeadName, string>> = {
-  "aes-128-gcm": "0388dace60b6a392f328c2b971b2fe78ab6e47d42cec13bdf53a67b21257bddf",
-  "aes-256-gcm": "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919",
-  "chacha20-poly1305": "9f07e7be5551387a98ba977c732d080dc34a88047320f52aa2c6683ef8084d2f",
-};
-const KEY_LENGTH = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 } as const;
-const NONCE_LENGTH = 12;
-const TAG_LENGTH = 16;
 /** EVP_CTRL_AEAD_GET_TAG, EVP_CTRL_AEAD_SET_TAG */
 const GET_TAG = 0x10;
 const SET_TAG = 0x11;
-const NO_BYTES = new Uint8Array(0);
 /** How much came out, which is known. */
 const written = new Uint32Array(1);
 /** What the last call adds to a text: with these ciphers nothing. */
 const last = new Uint8Array(32);
 const tag = new Uint8Array(TAG_LENGTH);
-/** Enough for every record. */
-const opened = new Uint8Array(new ArrayBuffer(2 ** 14 + 256));

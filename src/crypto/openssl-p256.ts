@@ -8,7 +8,8 @@
  */
 import { jwkBytes } from "./jwk.ts";
 import type { KeyPair, SharedKey } from "./crypto.ts";
-import type { Libcrypto, LibcryptoFunctions, Pointer } from "./libcrypto.ts";
+import type { Pointer } from "./foreign.ts";
+import type { Libcrypto, LibcryptoFunctions } from "./libcrypto.ts";
 import { done, made } from "./openssl-result.ts";
 import type { DiffieHellman } from "./primitives.ts";
 import type { Signatures } from "./signing-key.ts";

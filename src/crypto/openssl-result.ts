@@ -3,7 +3,7 @@
  *
  * @module
  */
-import type { Pointer } from "./libcrypto.ts";
+import type { Pointer } from "./foreign.ts";
 
 /** 1 is success, with most of them. */
 export function done(code: number): void {

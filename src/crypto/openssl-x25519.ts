@@ -4,7 +4,8 @@
  * @module
  */
 import type { KeyPair, SharedKey } from "./crypto.ts";
-import type { Libcrypto, LibcryptoFunctions, Pointer } from "./libcrypto.ts";
+import type { Pointer } from "./foreign.ts";
+import type { Libcrypto, LibcryptoFunctions } from "./libcrypto.ts";
 import { done, made } from "./openssl-result.ts";
 import type { DiffieHellman } from "./primitives.ts";
 
