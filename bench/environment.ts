@@ -16,7 +16,7 @@ export interface Environment {
   readonly machine: string;
   readonly loadBefore: number;
   readonly pinned: boolean;
-  /** Of runtimes, peers and the OpenSSL that sotto calls, by name; what is not installed is absent. */
+  /** Of runtimes, peers and the libraries that sotto calls, by name; what is not installed is absent. */
   readonly versions: Readonly<Record<string, string>>;
   /** Of the sources; `+` behind it: with changes. */
   readonly commit: string | undefined;
@@ -36,8 +36,10 @@ export function readEnvironment(): Environment {
     if (version !== undefined) versions[peer] = version;
   }
   // The servers choose as this process would: a runtime without foreign functions has none all the same.
-  const openssl = /openssl (\S+)/.exec(cryptoOfProcess().name)?.[1];
-  if (openssl !== undefined) versions["openssl"] = openssl;
+  const { name } = cryptoOfProcess();
+  for (const [, library, version] of name.matchAll(/(openssl|ipsec-mb) (\S+)/g)) {
+    versions[library!] = version!;
+  }
   return {
     machine: `${cpus().length} × ${cpu?.model.trim() ?? "?"}, ${platform()} ${release()} ${arch()}`,
     loadBefore: Math.round(loadavg()[0]! * 100) / 100,

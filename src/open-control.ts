@@ -13,7 +13,8 @@ import type { SnapshotFile } from "./control/snapshot-file.ts";
 import { openFileStorage } from "./control/storage/files.ts";
 import { chooseCrypto, isProviderName, PROVIDER_NAMES } from "./crypto/choose.ts";
 import type { Crypto } from "./crypto/crypto.ts";
-import { openOpenssl, type Openssl } from "./crypto/openssl.ts";
+import { openIpsecMb } from "./crypto/ipsec-mb.ts";
+import { openOpenssl } from "./crypto/openssl.ts";
 import type { Snapshot } from "./snapshot/snapshot.ts";
 import type { StartOptions } from "./start.ts";
 
@@ -50,23 +51,28 @@ export async function openControl(
 }
 
 /**
- * As SOTTO_CRYPTO and SOTTO_OPENSSL force it, else the configuration, else the best.
+ * As SOTTO_CRYPTO, SOTTO_OPENSSL and SOTTO_IPSEC_MB force it, else the configuration, else the best.
  *
  * @throws {RangeError} there is no such provider here; whose message says why
  */
 export function cryptoOfProcess(
-  { cryptoProvider, openssl: file }: Partial<Pick<Config, "cryptoProvider" | "openssl">> = {},
+  config: Partial<Pick<Config, "cryptoProvider" | "openssl" | "ipsecMb">> = {},
 ): Crypto {
-  const force = variable("SOTTO_CRYPTO") || cryptoProvider;
+  const force = variable("SOTTO_CRYPTO") || config.cryptoProvider;
   if (force !== undefined && !isProviderName(force)) {
     const accepted = PROVIDER_NAMES.join(", ");
     throw new RangeError(`SOTTO_CRYPTO=${force} is unknown, accepted: ${accepted}`);
   }
-  const mayCall = force === undefined || force === "openssl";
-  const openssl = mayCall ? opensslOf(variable("SOTTO_OPENSSL") || file) : null;
+  const openssl = force === undefined || force === "openssl"
+    ? library(variable("SOTTO_OPENSSL") || config.openssl, openOpenssl)
+    : null;
+  const ipsecMb = force === undefined
+    ? library(variable("SOTTO_IPSEC_MB") || config.ipsecMb, openIpsecMb)
+    : null;
   return chooseCrypto({
     ...(force === undefined ? {} : { force }),
     ...(openssl === undefined ? {} : { openssl }),
+    ...(ipsecMb === undefined ? {} : { ipsecMb }),
   });
 }
 
@@ -86,15 +92,19 @@ interface DenoPermissions {
 }
 
 /** Null: none is to be called. Undefined: the system's, if there is one. */
-function opensslOf(file: string | false | undefined): Openssl | null | undefined {
+function library<T>(
+  file: string | false | undefined,
+  open: (file: string) => T,
+): T | null | undefined {
   if (file === undefined) return undefined;
-  return file === false || file === "off" ? null : openOpenssl(file);
+  return file === false || file === "off" ? null : open(file);
 }
 
 /** For processes that choose before they hear of a configuration. */
-export function passCryptoOn({ cryptoProvider, openssl }: Config): void {
+export function passCryptoOn({ cryptoProvider, openssl, ipsecMb }: Config): void {
   if (cryptoProvider !== undefined) process.env.SOTTO_CRYPTO ||= cryptoProvider;
-  if (openssl !== undefined) process.env.SOTTO_OPENSSL ||= openssl === false ? "off" : openssl;
+  if (openssl !== undefined) process.env.SOTTO_OPENSSL ||= openssl || "off";
+  if (ipsecMb !== undefined) process.env.SOTTO_IPSEC_MB ||= ipsecMb || "off";
 }
 
 /** What visitors' clients have to know. Undefined: ECH is off. `configList` in base64. */

@@ -89,7 +89,7 @@ export class Reloader {
     ) {
       what.push("limits of connections");
     }
-    if (differ(({ cryptoProvider, openssl }) => [cryptoProvider, openssl])) {
+    if (differ(({ cryptoProvider, openssl, ipsecMb }) => [cryptoProvider, openssl, ipsecMb])) {
       what.push("the provider of crypto");
     }
     if (differ(({ slowSignatures }) => slowSignatures)) what.push("where signatures are made");

@@ -63,6 +63,7 @@ export function check(
     workers: document.workers ?? DEFAULT_CONFIG.workers,
     cryptoProvider: document.crypto?.provider,
     openssl: document.crypto?.openssl,
+    ipsecMb: document.crypto?.ipsec_mb,
     slowSignatures: document.crypto?.slow_signatures ?? DEFAULT_CONFIG.slowSignatures,
     logNames: document.log_names ?? DEFAULT_CONFIG.logNames,
     logLevel: document.log_level ?? DEFAULT_CONFIG.logLevel,

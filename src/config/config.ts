@@ -32,6 +32,8 @@ export interface Config {
   readonly cryptoProvider: CryptoProvider | undefined;
   /** The file of OpenSSL's libcrypto; false: none is called; undefined: the system's. */
   readonly openssl: string | false | undefined;
+  /** The file of libIPSec_MB, likewise. */
+  readonly ipsecMb: string | false | undefined;
   /** Where signatures are made that take milliseconds (RSA). */
   readonly slowSignatures: "thread" | "inline";
   /** The log may name sites that clients hide with ECH. */
@@ -141,6 +143,7 @@ export const DEFAULT_CONFIG: Config = {
   installTrust: true,
   cryptoProvider: undefined,
   openssl: undefined,
+  ipsecMb: undefined,
   slowSignatures: "thread",
   logNames: false,
   logLevel: "info",

@@ -172,6 +172,11 @@ export const slowSignatureModes = ["thread", "inline"] as const;
 
 export const cryptoProviders = ["native", "openssl", "wasm", "noble"] as const;
 
+const library = z.union(
+  [z.literal(false), z.string().check(z.startsWith("/", "a path from / on, or false"))],
+  "a path from / on, or false",
+);
+
 const crypto = z.strictObject({
   provider: about(
     "One provider for all it has, in place of the fastest for each purpose. SOTTO_CRYPTO goes before it.",
@@ -179,12 +184,11 @@ const crypto = z.strictObject({
   ),
   openssl: about(
     "Another libcrypto.so.3 than the system's, or false: none is called. SOTTO_OPENSSL (a path, or off) goes before it.",
-    z.optional(
-      z.union(
-        [z.literal(false), z.string().check(z.startsWith("/", "a path from / on, or false"))],
-        "a path from / on, or false",
-      ),
-    ),
+    z.optional(library),
+  ),
+  ipsec_mb: about(
+    "Another libIPSec_MB than the system's, or false: none is called. SOTTO_IPSEC_MB (a path, or off) goes before it.",
+    z.optional(library),
   ),
   slow_signatures: about(
     "Where RSA signatures are made: on a thread of their own, or where connections are served. Default: thread.",

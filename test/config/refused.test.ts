@@ -214,6 +214,11 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
     "2:11: crypto.openssl: found true, accepted: a path from / on, or false",
   ],
   [
+    "a libIPSec_MB that is looked for somewhere",
+    `[crypto]\nipsec_mb = "libIPSec_MB.so.1"`,
+    '2:12: crypto.ipsec_mb: found "libIPSec_MB.so.1", accepted: a path from / on, or false',
+  ],
+  [
     "slow_signatures that are neither here nor there",
     `[crypto]\nslow_signatures = "gpu"`,
     '2:19: crypto.slow_signatures: found "gpu", accepted: one of thread, inline',
@@ -221,7 +226,7 @@ const refused: [name: string, text: string, ...lines: string[]][] = [
   [
     "a misspelt key of [crypto]",
     `[crypto]\nslow_signature = "inline"`,
-    '2:1: crypto: unknown key "slow_signature", accepted: provider, openssl, slow_signatures; did you mean "slow_signatures"?',
+    '2:1: crypto: unknown key "slow_signature", accepted: provider, openssl, ipsec_mb, slow_signatures; did you mean "slow_signatures"?',
   ],
   [
     "proxy, which there is not yet",

@@ -29,6 +29,7 @@ grease_hello_retry = true
 [crypto]
 provider = "wasm"
 openssl = "/opt/openssl/lib64/libcrypto.so.3"
+ipsec_mb = "/opt/lib/libIPSec_MB.so.1"
 slow_signatures = "inline"
 [limits]
 connectTimeoutMs = 100
@@ -46,6 +47,7 @@ names = ["a.example", "*.b.example"]
     redirects: false,
     cryptoProvider: "wasm",
     openssl: "/opt/openssl/lib64/libcrypto.so.3",
+    ipsecMb: "/opt/lib/libIPSec_MB.so.1",
     slowSignatures: "inline",
     logNames: true,
     logLevel: "debug",

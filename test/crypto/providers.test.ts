@@ -247,10 +247,12 @@ test("the provider can be forced, and its name says what it is made of", () => {
   expect(chooseCrypto({ force: "native" }).name).toMatch(/^native( \+ noble)?$/);
   const variant = variants()[0]!;
   expect(chooseCrypto({ force: "wasm" }).name).toBe(`wasm (${variant}) + native`);
-  expect(chooseCrypto({ openssl: null }).name).toBe(`native + wasm (${variant})`);
-  expect(chooseCrypto({ runtime: "unheard of", openssl: null }).name)
+  expect(chooseCrypto({ openssl: null, ipsecMb: null }).name).toBe(`native + wasm (${variant})`);
+  expect(chooseCrypto({ runtime: "unheard of", openssl: null, ipsecMb: null }).name)
     .toBe(`native + wasm (${variant})`);
-  expect(chooseCrypto({ module: null, openssl: null }).name).toMatch(/^native( \+ noble)?$/);
+  expect(chooseCrypto({ module: null, openssl: null, ipsecMb: null }).name).toMatch(
+    /^native( \+ noble)?$/,
+  );
   expect(() => chooseCrypto({ module: null, force: "wasm" })).toThrow(RangeError);
 });
 

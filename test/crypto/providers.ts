@@ -7,6 +7,7 @@ import { chooseCrypto } from "../../src/crypto/choose.ts";
 import type { Crypto, Suite } from "../../src/crypto/crypto.ts";
 import { nativePrimitives } from "../../src/crypto/native.ts";
 import { noblePrimitives } from "../../src/crypto/noble.ts";
+import { loadIpsecMb } from "../../src/crypto/ipsec-mb.ts";
 import { loadOpenssl } from "../../src/crypto/openssl.ts";
 import type { Primitives } from "../../src/crypto/primitives.ts";
 import type { SignaturePrimitives } from "../../src/crypto/signing-key.ts";
@@ -18,6 +19,9 @@ const MODULES = variants().map(loadWasmVariant);
 
 /** On Bun and Deno, where the system has it: openssl.test.ts sees to that. */
 const OPENSSL = [loadOpenssl()].filter((one) => one !== undefined);
+
+/** Likewise, where the processor has what it is for: ipsec-mb.test.ts. */
+const IPSEC_MB = [loadIpsecMb()].filter((one) => one !== undefined);
 
 /** Those that sign are checked where a provider is whole. */
 export type TestedPrimitives = Omit<Primitives, keyof SignaturePrimitives>;
@@ -34,6 +38,7 @@ export const PRIMITIVES: readonly {
     primitives: wasmPrimitives(module),
   })),
   ...OPENSSL,
+  ...IPSEC_MB,
 ];
 
 export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
@@ -45,12 +50,16 @@ export const PROVIDERS: readonly { name: string; crypto: Crypto }[] = [
   })),
   ...MODULES.map((module) => ({
     name: `chosen (${module.variant})`,
-    crypto: chooseCrypto({ module, openssl: null }),
+    crypto: chooseCrypto({ module, openssl: null, ipsecMb: null }),
   })),
   ...OPENSSL.map(({ name }) => ({ name, crypto: chooseCrypto({ force: "openssl" }) })),
   ...OPENSSL.map((openssl) => ({
     name: `chosen (${openssl.name})`,
-    crypto: chooseCrypto({ openssl }),
+    crypto: chooseCrypto({ openssl, ipsecMb: null }),
+  })),
+  ...IPSEC_MB.map((ipsecMb) => ({
+    name: `chosen (${ipsecMb.name})`,
+    crypto: chooseCrypto({ openssl: null, ipsecMb }),
   })),
 ];
 

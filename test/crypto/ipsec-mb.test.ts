@@ -1,0 +1,85 @@
+/** Where libIPSec_MB is called, and where not. */
+import { execFileSync } from "node:child_process";
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import process from "node:process";
+import { expect, test } from "vitest";
+
+import { chooseCrypto } from "../../src/crypto/choose.ts";
+import { checkedCipher, IpsecMbCipher } from "../../src/crypto/ipsec-mb-aead.ts";
+import { loadIpsecMb, openIpsecMb } from "../../src/crypto/ipsec-mb.ts";
+import { sameRuntime } from "../../src/runtime/same-runtime.ts";
+
+const canCall = process.platform === "linux" && process.arch === "x64" &&
+  (process.versions["bun"] !== undefined || process.versions["deno"] !== undefined);
+/** Where Debian keeps it. In CI a missing one is a failure. */
+const FILE = "/usr/lib/x86_64-linux-gnu/libIPSec_MB.so.1";
+const isInstalled = process.env["CI"] !== undefined || existsSync(FILE);
+const hasVectorAes = process.platform === "linux" &&
+  ["vaes", "vpclmulqdq", "avx512f", "avx512bw", "avx512_vbmi2"].every((flag) =>
+    new RegExp(`^flags\\b.*\\b${flag}\\b`, "m").test(readFileSync("/proc/cpuinfo", "utf8"))
+  );
+const isUsed = canCall && isInstalled && hasVectorAes;
+
+test.skipIf(!isUsed)("Bun and Deno seal with it where the processor has vector AES", () => {
+  const ipsecMb = loadIpsecMb();
+  expect(ipsecMb?.name).toMatch(/^ipsec-mb [12]\.\d+\.\d+$/);
+  expect(chooseCrypto().name).toMatch(new RegExp(` \\+ ${ipsecMb!.name}$`));
+  // With it AES is the cheapest everywhere.
+  expect(chooseCrypto({ runtime: "deno", openssl: null }).aeads[0]).toBe("aes-128-gcm");
+  expect(openIpsecMb(FILE).name).toMatch(/^ipsec-mb 1\./);
+});
+
+test.skipIf(isUsed)("elsewhere it is not called", () => {
+  expect(loadIpsecMb()).toBeUndefined();
+  expect(chooseCrypto().name).not.toContain("ipsec-mb");
+});
+
+test("a file that is none is refused by name", () => {
+  expect(() => openIpsecMb("/nowhere/libIPSec_MB.so.1")).toThrow(
+    /^Cannot call \/nowhere\/libIPSec_MB\.so\.1 of libIPSec_MB: .*\. Name another file/,
+  );
+  expect(() => openIpsecMb(import.meta.filename)).toThrow(RangeError);
+});
+
+test.skipIf(!isUsed).each([
+  ["", true],
+  ["off", false],
+  ["native", false],
+  ["openssl", false],
+])("crypto chosen by %j: the library is in the process: %s", (how, isLoaded) => {
+  const program = join(import.meta.dirname, "../support/maps-library.ts");
+  const { command, args } = sameRuntime(program, ["/libIPSec_MB.so", how]);
+  expect(execFileSync(command, args, { encoding: "utf8" }).trim()).toBe(String(isLoaded));
+});
+
+/** A library that does nothing. */
+const LAZY = {
+  pre() {},
+  seal() {},
+  open() {},
+  init() {},
+  sealPart() {},
+  sealEnd() {},
+};
+
+test.skipIf(!canCall)("a library that computes something else is not used", () => {
+  expect(() => checkedCipher("aes-128-gcm", LAZY)).toThrow(
+    "libIPSec_MB computes another aes-128-gcm",
+  );
+});
+
+test.skipIf(!canCall)("a key is expanded anew only after another one", () => {
+  const expanded: number[] = [];
+  const pre = ([first]: Uint8Array) => void expanded.push(first!);
+  const cipher = new IpsecMbCipher("aes-128-gcm", { ...LAZY, pre });
+  const [a, b] = [1, 2].map((first) => cipher.aead(new Uint8Array(16).fill(first)));
+  const nonce = new Uint8Array(12);
+  const sealed = new Uint8Array(32);
+  for (const aead of [a!, a!, b!, a!]) aead.seal(nonce, nonce, nonce, sealed, 0);
+  expect(expanded).toEqual([1, 2, 1]);
+  // The other direction has a place of its own.
+  a!.open(nonce, nonce, sealed);
+  a!.seal(nonce, nonce, nonce, sealed, 0);
+  expect(expanded).toEqual([1, 2, 1, 1]);
+});
