@@ -14,10 +14,12 @@ import type { KeyObject } from "node:crypto";
 import { createPrivateKey, generateKeyPairSync } from "node:crypto";
 import process from "node:process";
 import { chooseCrypto } from "../src/crypto/choose.ts";
-import type { Crypto, KeyPair } from "../src/crypto/crypto.ts";
+import type { Crypto, KeyPair, P256Numbers } from "../src/crypto/crypto.ts";
+import { loadIpsecMb } from "../src/crypto/ipsec-mb.ts";
 import { nativePrimitives } from "../src/crypto/native.ts";
+import { loadOpenssl } from "../src/crypto/openssl.ts";
 import type { Primitives } from "../src/crypto/primitives.ts";
-import type { Signatures } from "../src/crypto/signing-key.ts";
+import type { SignaturePrimitives, Signatures } from "../src/crypto/signing-key.ts";
 import { loadWasmVariant, variants } from "../src/crypto/wasm-module.ts";
 import { wasmPrimitives } from "../src/crypto/wasm.ts";
 
@@ -30,6 +32,11 @@ interface Operation<Input = unknown> {
   /** Calls that are timed as one, where one is too short. */
   readonly batch: number;
 }
+
+/** What a provider has. Signatures that somebody else made are nobody's secret: verifying is not looked at. */
+type Tested =
+  & Partial<Omit<Primitives, keyof SignaturePrimitives>>
+  & { readonly [Name in keyof SignaturePrimitives]?: Omit<Signatures, "verify"> };
 
 interface Result {
   readonly samples: number;
@@ -44,17 +51,18 @@ const MAX_SAMPLES = 40_000;
 const MILLIS = 2500;
 const WARM_MILLIS = 400;
 
-function operations(primitives: Partial<Primitives>, crypto: Crypto): Operation[] {
+function operations(primitives: Tested, crypto: Crypto): Operation[] {
   return [
     ...agreements(primitives),
     ...signatures(primitives),
+    ...onlySignatures(primitives),
     ...decapsulations(primitives),
     ...openings(primitives, crypto),
     ...comparisons(primitives, crypto),
   ].map((operation) => operation as Operation);
 }
 
-function agreements(primitives: Partial<Primitives>): Operation<KeyPair>[] {
+function agreements(primitives: Tested): Operation<KeyPair>[] {
   return (["x25519", "secp256r1", "secp384r1"] as const).flatMap((group) => {
     const dh = primitives[group];
     if (dh === undefined) return [];
@@ -77,7 +85,7 @@ function agreements(primitives: Partial<Primitives>): Operation<KeyPair>[] {
 
 type Sign = ReturnType<Signatures["signer"]>;
 
-function signatures(primitives: Partial<Primitives>): Operation<Sign>[] {
+function signatures(primitives: Tested): Operation<Sign>[] {
   const kinds = [
     ["ecdsa-p256", "ecdsa_secp256r1_sha256", () => ecKey("P-256")],
     ["ecdsa-p384", "ecdsa_secp384r1_sha384", () => ecKey("P-384")],
@@ -102,12 +110,37 @@ function signatures(primitives: Partial<Primitives>): Operation<Sign>[] {
   });
 }
 
+/** With a scalar that is not made ready before. */
+function onlySignatures({ "ecdsa-p256": ecdsa }: Tested): Operation<P256Numbers>[] {
+  const signOnce = ecdsa?.signOnce;
+  if (signOnce === undefined) return [];
+  const content = randomBytes(130);
+  const fixed = p256Numbers();
+  const copy = () => ({ scalar: fixed.scalar.slice(), point: fixed.point.slice() });
+  return [{
+    name: "ecdsa-p256: sign once",
+    classes: ["fixed key", "random keys"],
+    inputs: [pool(copy), pool(p256Numbers)],
+    call: (numbers) => signOnce(numbers, content),
+    batch: 1,
+  }];
+}
+
+function p256Numbers(): P256Numbers {
+  const { d, x, y } = ecKey("P-256").export({ format: "jwk" });
+  const [scalar, ...point] = [d, x, y].map((part) => Buffer.from(part!, "base64url"));
+  return {
+    scalar: new Uint8Array(scalar!),
+    point: Uint8Array.from([4, ...point[0]!, ...point[1]!]),
+  };
+}
+
 function ecKey(namedCurve: string): KeyObject {
   return generateKeyPairSync("ec", { namedCurve }).privateKey;
 }
 
 /** Of one key: its public half decides how often the matrix is sampled anew, and with it most of the time. */
-function decapsulations({ "ML-KEM-768": kem }: Partial<Primitives>): Operation<Uint8Array>[] {
+function decapsulations({ "ML-KEM-768": kem }: Tested): Operation<Uint8Array>[] {
   if (kem === undefined) return [];
   const key = kem.fresh();
   const sealed = () => kem.encapsulate(key.encapsulationKey).ciphertext;
@@ -137,7 +170,7 @@ function decapsulations({ "ML-KEM-768": kem }: Partial<Primitives>): Operation<U
 }
 
 /** Where in the tag the first wrong byte is must not show. */
-function openings(primitives: Partial<Primitives>, crypto: Crypto): Operation<Uint8Array>[] {
+function openings(primitives: Tested, crypto: Crypto): Operation<Uint8Array>[] {
   return (["aes-gcm", "chacha20-poly1305"] as const).flatMap((name) => {
     const make = primitives[name];
     if (make === undefined) return [];
@@ -157,7 +190,7 @@ function openings(primitives: Partial<Primitives>, crypto: Crypto): Operation<Ui
 
 /** Binders, Finished. */
 function comparisons(
-  { system }: Partial<Primitives>,
+  { system }: Tested,
   crypto: Crypto,
 ): Operation<Uint8Array>[] {
   if (system === undefined) return [];
@@ -240,13 +273,13 @@ function row(cells: readonly string[]): string {
 
 function main(part: string): void {
   const crypto = chooseCrypto({ force: "native" });
-  const providers: [string, Partial<Primitives>][] = [
-    ["native", nativePrimitives()],
-    ...variants().map((variant): [string, Partial<Primitives>] => [
-      variant,
-      wasmPrimitives(loadWasmVariant(variant)),
-    ]),
-  ];
+  const providers: [string, Tested][] = [["native", nativePrimitives()]];
+  for (const library of [loadOpenssl(), loadIpsecMb()]) {
+    if (library !== undefined) providers.push([library.name.split(" ")[0]!, library.primitives]);
+  }
+  for (const variant of variants()) {
+    providers.push([variant, wasmPrimitives(loadWasmVariant(variant))]);
+  }
   console.log(row(["operation", "provider", "classes", "samples", "p10, µs", "apart, %", "t", ""]));
   console.log(row(["---", "---", "---", "---:", "---:", "---:", "---:", "---"]));
   for (const [provider, primitives] of providers) {
