@@ -44,47 +44,26 @@ export function openForeign<const S extends Symbols>(
   return open(file, symbols) as ForeignFunctions<S>;
 }
 
-/** Memory for a library that wants its address to be a multiple of something, which the call's buffers alone are not. */
-export function alignedMemory(length: number, alignment: number): Uint8Array {
-  const memory = new Uint8Array(new ArrayBuffer(length + alignment));
-  const past = addressOf(memory) % alignment;
-  return memory.subarray(alignment - past, alignment - past + length);
-}
-
-function addressOf(memory: Uint8Array): number {
-  if (process.versions["bun"] !== undefined) return bunFfi().ptr(memory);
-  const { UnsafePointer } = denoFfi();
-  return Number(UnsafePointer.value(UnsafePointer.of(memory)));
-}
-
 /** What we use of bun:ffi. */
 interface BunFfi {
-  readonly ptr: (memory: Uint8Array) => number;
   readonly dlopen: (
     file: string,
     symbols: Record<string, { readonly args: readonly string[]; readonly returns: string }>,
   ) => { readonly symbols: unknown };
 }
 
-function bunFfi(): BunFfi {
-  return process.getBuiltinModule("bun:ffi") as BunFfi;
-}
-
 function openForBun(file: string, symbols: Symbols): unknown {
+  const { dlopen } = process.getBuiltinModule("bun:ffi") as BunFfi;
   const named = (type: Type) => type === "pointer" ? "ptr" : type;
   const described = Object.entries(symbols).map(([name, [parameters, result]]) => [
     name,
     { args: parameters.map(named), returns: named(result) },
   ]);
-  return bunFfi().dlopen(file, Object.fromEntries(described)).symbols;
+  return dlopen(file, Object.fromEntries(described)).symbols;
 }
 
 /** What we use of Deno's global. */
 interface DenoFfi {
-  readonly UnsafePointer: {
-    of(memory: Uint8Array): unknown;
-    value(pointer: unknown): bigint;
-  };
   readonly permissions: {
     querySync(what: { readonly name: "ffi"; readonly path?: string }): {
       readonly state: string;
@@ -98,16 +77,12 @@ interface DenoFfi {
   ): { readonly symbols: unknown };
 }
 
-function denoFfi(): DenoFfi {
-  return (globalThis as unknown as { readonly Deno: DenoFfi }).Deno;
-}
-
 function openForDeno(file: string, symbols: Symbols): unknown {
-  const deno = denoFfi();
+  const { Deno } = globalThis as unknown as { readonly Deno: DenoFfi };
   // Without permission it would ask on the terminal. With one that names files, it takes a name for a path, and looks
   // where it was started.
   const isPath = file.includes("/");
-  const { state, partial } = deno.permissions.querySync(
+  const { state, partial } = Deno.permissions.querySync(
     isPath ? { name: "ffi", path: file } : { name: "ffi" },
   );
   if (state !== "granted" || (partial === true && !isPath)) {
@@ -117,5 +92,5 @@ function openForDeno(file: string, symbols: Symbols): unknown {
     name,
     { parameters, result },
   ]);
-  return deno.dlopen(file, Object.fromEntries(described)).symbols;
+  return Deno.dlopen(file, Object.fromEntries(described)).symbols;
 }

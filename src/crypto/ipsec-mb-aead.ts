@@ -15,7 +15,6 @@ import {
   roomFor,
   TAG_LENGTH,
 } from "./foreign-aead.ts";
-import { alignedMemory } from "./foreign.ts";
 
 /** Of one length of keys. Expanded key and context are opaque; lengths in bytes; `out` may be `text`. */
 export interface GcmFunctions {
@@ -42,6 +41,8 @@ export interface GcmFunctions {
     tag: Uint8Array,
     tagLength: number,
   ) => void;
+  /** Where it lies, as C sees it. */
+  readonly addressOf: (memory: Uint8Array) => number;
 }
 
 /** All of it in one call. Opening gives the tag that would be right, too. */
@@ -68,14 +69,17 @@ export function checkedCipher(name: AeadName, functions: GcmFunctions): IpsecMbC
 export class IpsecMbCipher {
   readonly name: AeadName;
   readonly functions: GcmFunctions;
-  readonly sealing = new ExpandedKey();
-  readonly opening = new ExpandedKey();
+  readonly sealing: ExpandedKey;
+  readonly opening: ExpandedKey;
   /** What is in it counts from the first call for a text to the last. */
-  readonly context = alignedMemory(CONTEXT_LENGTH, ALIGNMENT);
+  readonly context: Uint8Array;
 
   constructor(name: AeadName, functions: GcmFunctions) {
     this.name = name;
     this.functions = functions;
+    this.sealing = new ExpandedKey(functions);
+    this.opening = new ExpandedKey(functions);
+    this.context = alignedMemory(CONTEXT_LENGTH, functions);
   }
 
   aead(key: Uint8Array): Aead {
@@ -106,7 +110,7 @@ class IpsecMbAead implements Aead {
     checkNonce(nonce);
     checkRoom(out, at, end);
     const { functions, sealing, context } = this.#cipher;
-    const key = sealing.of(this.#key, functions);
+    const key = sealing.of(this.#key);
     const to = out.subarray(at, end + TAG_LENGTH);
     functions.seal(key, context, to, plaintext, length, nonce, aad, aad.length, tag, TAG_LENGTH);
     return appendTag(out, end);
@@ -125,7 +129,7 @@ class IpsecMbAead implements Aead {
     checkNonce(nonce);
     checkRoom(out, at, end);
     const { functions, sealing, context } = this.#cipher;
-    const key = sealing.of(this.#key, functions);
+    const key = sealing.of(this.#key);
     functions.init(key, context, nonce, aad, aad.length);
     functions.sealPart(key, context, out.subarray(at, restAt), content, content.length);
     functions.sealPart(key, context, out.subarray(restAt, end), rest, rest.length);
@@ -138,7 +142,7 @@ class IpsecMbAead implements Aead {
     if (end < 0) return undefined;
     checkNonce(nonce);
     const { functions, opening, context } = this.#cipher;
-    const key = opening.of(this.#key, functions);
+    const key = opening.of(this.#key);
     const plaintext = roomFor(end);
     functions.open(
       key,
@@ -168,20 +172,34 @@ function appendTag(out: Uint8Array, end: number): number {
 
 /** The last key that was used for this. */
 class ExpandedKey {
-  readonly #expanded = alignedMemory(EXPANDED_LENGTH, ALIGNMENT);
+  readonly #pre: GcmFunctions["pre"];
+  readonly #expanded: Uint8Array;
   #key: Uint8Array | undefined;
 
-  of(key: Uint8Array, { pre }: GcmFunctions): Uint8Array {
+  constructor(functions: GcmFunctions) {
+    this.#pre = functions.pre;
+    this.#expanded = alignedMemory(EXPANDED_LENGTH, functions);
+  }
+
+  of(key: Uint8Array): Uint8Array {
     if (this.#key !== key) {
-      pre(key, this.#expanded);
+      this.#pre(key, this.#expanded);
       this.#key = key;
     }
     return this.#expanded;
   }
 }
 
+/** Arrays over a buffer of their own stay where they are. */
+function alignedMemory(length: number, { addressOf }: GcmFunctions): Uint8Array {
+  const memory = new Uint8Array(new ArrayBuffer(length + ALIGNMENT));
+  const at = ALIGNMENT - addressOf(memory) % ALIGNMENT;
+  return memory.subarray(at, at + length);
+}
+
 /** `struct gcm_key_data`, with room for more: 1,008 bytes in 1.3, 1,264 in 2.0. */
 const EXPANDED_LENGTH = 4096;
+/** Of both. */
 const ALIGNMENT = 64;
 /** `struct gcm_context_data`, likewise: 88 bytes. */
 const CONTEXT_LENGTH = 512;

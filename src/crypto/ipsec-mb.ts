@@ -23,6 +23,8 @@ const FINALIZE = [[...KEY_AND_CONTEXT, "buffer", "usize"], "void"] as const;
 
 /** The library has each of them for several kinds of processors. */
 const SYMBOLS = {
+  /** The C library's, on which this one rests. Its result is where a buffer lies, as a number. */
+  memchr: [["buffer", "i32", "usize"], "usize"],
   imb_get_version: [[], "u32"],
   imb_get_feature_flags: [[], "usize"],
   aes_gcm_pre_128_vaes_avx512: PRE,
@@ -89,6 +91,7 @@ function open(file: string): IpsecMb {
     throw new Error("This processor has no VAES with AVX-512");
   }
   const version = functions.imb_get_version();
+  const addressOf = (memory: Uint8Array) => Number(functions.memchr(memory, memory[0]!, 1));
   const ciphers = {
     "aes-128-gcm": checkedCipher("aes-128-gcm", {
       pre: functions.aes_gcm_pre_128_vaes_avx512,
@@ -97,6 +100,7 @@ function open(file: string): IpsecMb {
       init: functions.aes_gcm_init_128_vaes_avx512,
       sealPart: functions.aes_gcm_enc_128_update_vaes_avx512,
       sealEnd: functions.aes_gcm_enc_128_finalize_vaes_avx512,
+      addressOf,
     }),
     "aes-256-gcm": checkedCipher("aes-256-gcm", {
       pre: functions.aes_gcm_pre_256_vaes_avx512,
@@ -105,6 +109,7 @@ function open(file: string): IpsecMb {
       init: functions.aes_gcm_init_256_vaes_avx512,
       sealPart: functions.aes_gcm_enc_256_update_vaes_avx512,
       sealEnd: functions.aes_gcm_enc_256_finalize_vaes_avx512,
+      addressOf,
     }),
   };
   return {

@@ -17,6 +17,7 @@ import { afterAll, beforeAll, describe, expect, onTestFinished, test } from "vit
 
 import type { Ready } from "../../src/cli/ready-file.ts";
 import { freePort } from "../support/free-port.ts";
+import { IPSEC_MB_FILE, isIpsecMbOfUse } from "../support/ipsec-mb.ts";
 import { must, run, words } from "./support/run.ts";
 import { PROJECT, SERVER } from "./support/server.ts";
 
@@ -161,7 +162,7 @@ async function execute(line: string) {
   return { code: await ended, said: said() };
 }
 
-test.runIf(SERVER === "deno")("Deno's unit calls OpenSSL as its comment says", async () => {
+test.runIf(SERVER === "deno")("Deno's unit calls libraries as its comment says", async () => {
   const [hint] = /--allow-ffi=\S+\.so\.3/.exec(unit) ?? [];
   const flag = hint!.replace(
     "/x86_64-linux-gnu/",
@@ -169,13 +170,16 @@ test.runIf(SERVER === "deno")("Deno's unit calls OpenSSL as its comment says", a
   );
   const file = flag.slice(flag.indexOf("=") + 1);
   // Units written before there were these do not allow to read them.
-  const line = values("ExecStart")[0]!.replace("--allow-net", `${flag} --allow-net`)
+  const flags = isIpsecMbOfUse ? `${flag},${IPSEC_MB_FILE}` : flag;
+  const line = values("ExecStart")[0]!.replace("--allow-net", `${flags} --allow-net`)
     .replace(",SOTTO_OPENSSL,SOTTO_IPSEC_MB", "");
   const started = await startUnit(await freePort(), "openssl", {
     line,
-    toml: `[crypto]\nopenssl = "${file}"\n`,
+    toml: `[crypto]\nopenssl = "${file}"\n` +
+      (isIpsecMbOfUse ? `ipsec_mb = "${IPSEC_MB_FILE}"\n` : ""),
   });
   expect(started.said()).toMatch(/crypto: native \+ wasm \(wide\) \+ openssl 3\./);
+  expect(/ \+ ipsec-mb 1\./.test(started.said())).toBe(isIpsecMbOfUse);
   const { ready: { root, https } } = started;
   const url = `https://localhost:${new URL(`https://${https[0]}`).port}/connection.json`;
   const page = await must("curl", ["-sS", "--max-time", "10", "--cacert", root, url]);
