@@ -18,7 +18,7 @@ export type Pointer = { readonly of: "library" };
 type Value<T extends Type> = T extends "pointer" ? Pointer | null
   : T extends "buffer" ? Uint8Array | Uint32Array | BigUint64Array
   : T extends "void" ? void
-  : T extends "usize" ? number | bigint
+  : T extends "usize" | "u64" ? number | bigint
   : number;
 type Values<T extends readonly Type[]> = { [I in keyof T]: Value<T[I]> };
 

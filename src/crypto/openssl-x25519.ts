@@ -1,6 +1,10 @@
 /**
  * X25519 of OpenSSL. Private keys are bytes out here, and OpenSSL's during a call alone.
  *
+ * A private key that comes without its public half is given one by code that takes longer than an agreement, and no
+ * agreement looks at it. So each comes with one that is another key's, and its own is what the base point agrees to: that
+ * goes the way of the processor's own language. Where `publicOf` is quicker still, it is taken.
+ *
  * @module
  */
 import type { KeyPair, SharedKey } from "./crypto.ts";
@@ -11,17 +15,33 @@ import type { DiffieHellman } from "./primitives.ts";
 
 export class OpensslX25519 implements DiffieHellman {
   readonly #functions: LibcryptoFunctions;
+  readonly #importing: Pointer;
+  /** What is imported: a key pair, and in it the private key's place. */
+  readonly #parameters: bigint;
+  readonly #private: Pointer;
+  readonly #peer: Pointer;
 
   constructor({ functions }: Libcrypto) {
     this.#functions = functions;
+    this.#importing = made(functions.EVP_PKEY_CTX_new_from_name(null, ALGORITHM, null));
+    done(functions.EVP_PKEY_fromdata_init(this.#importing));
+    const nobodys = made(
+      functions.EVP_PKEY_new_raw_private_key(NID_X25519, null, NOTHING, LENGTH),
+    );
+    done(functions.EVP_PKEY_todata(nobodys, EVP_PKEY_KEYPAIR, place));
+    this.#parameters = place[0]!;
+    this.#private = made(functions.OSSL_PARAM_locate(this.#parameters, PRIVATE));
+    this.#peer = made(
+      functions.EVP_PKEY_new_raw_public_key(NID_X25519, null, BASE_POINT, LENGTH),
+    );
   }
 
   answer(peerShare: Uint8Array): SharedKey | undefined {
     const privateKey = random();
-    return this.#holding(privateKey, (key) => {
+    return this.#holding(privateKey, (context) => {
       privateKey.fill(0);
-      const secret = this.#agree(key, peerShare);
-      return secret && { share: this.#shareOf(key), secret };
+      const secret = this.#agree(context, peerShare);
+      return secret && { share: this.#shareOf(context), secret };
     });
   }
 
@@ -38,44 +58,42 @@ export class OpensslX25519 implements DiffieHellman {
 
   #pair(privateKey: Uint8Array): KeyPair {
     return {
-      share: this.#holding(privateKey, (key) => this.#shareOf(key)),
-      agree: (peerShare) => this.#holding(privateKey, (key) => this.#agree(key, peerShare)),
+      share: this.#holding(privateKey, (context) => this.#shareOf(context)),
+      agree: (peerShare) =>
+        this.#holding(privateKey, (context) => this.#agree(context, peerShare)),
     };
   }
 
-  #holding<T>(privateKey: Uint8Array, use: (key: Pointer) => T): T {
+  #holding<T>(privateKey: Uint8Array, use: (context: Pointer) => T): T {
     const f = this.#functions;
-    const key = made(f.EVP_PKEY_new_raw_private_key(NID_X25519, null, privateKey, LENGTH));
+    done(f.OSSL_PARAM_set_octet_string(this.#private, privateKey, LENGTH));
+    place[0] = 0n;
+    const code = f.EVP_PKEY_fromdata(this.#importing, place, EVP_PKEY_KEYPAIR, this.#parameters);
+    done(f.OSSL_PARAM_set_octet_string(this.#private, NOTHING, LENGTH));
+    done(code);
+    const context = f.EVP_PKEY_CTX_new(place[0], null);
+    f.EVP_PKEY_free(place[0]); // the context has it
     try {
-      return use(key);
+      done(f.EVP_PKEY_derive_init(made(context)));
+      return use(context!);
     } finally {
-      f.EVP_PKEY_free(key);
+      f.EVP_PKEY_CTX_free(context);
     }
   }
 
-  #shareOf(key: Pointer): Uint8Array {
-    const share = new Uint8Array(LENGTH);
-    length[0] = BigInt(LENGTH);
-    done(this.#functions.EVP_PKEY_get_raw_public_key(key, share, length));
-    return share;
+  #shareOf(context: Pointer): Uint8Array {
+    return this.#agree(context, BASE_POINT)!;
   }
 
   /** Undefined for a share of another length or with an all-zero result, which OpenSSL takes for a failure. */
-  #agree(key: Pointer, peerShare: Uint8Array): Uint8Array | undefined {
+  #agree(context: Pointer, peerShare: Uint8Array): Uint8Array | undefined {
     if (peerShare.length !== LENGTH) return undefined;
     const f = this.#functions;
-    const peer = made(f.EVP_PKEY_new_raw_public_key(NID_X25519, null, peerShare, LENGTH));
-    const context = f.EVP_PKEY_CTX_new(key, null);
-    try {
-      done(f.EVP_PKEY_derive_init(made(context)));
-      done(f.EVP_PKEY_derive_set_peer(context, peer));
-      const secret = new Uint8Array(LENGTH);
-      length[0] = BigInt(LENGTH);
-      return f.EVP_PKEY_derive(context, secret, length) === 1 ? secret : undefined;
-    } finally {
-      f.EVP_PKEY_CTX_free(context);
-      f.EVP_PKEY_free(peer);
-    }
+    done(f.EVP_PKEY_set1_encoded_public_key(this.#peer, peerShare, LENGTH));
+    done(f.EVP_PKEY_derive_set_peer_ex(context, this.#peer, ANY_SHARE));
+    const secret = new Uint8Array(LENGTH);
+    length[0] = BigInt(LENGTH);
+    return f.EVP_PKEY_derive(context, secret, length) === 1 ? secret : undefined;
   }
 }
 
@@ -83,9 +101,20 @@ function random(): Uint8Array {
   return globalThis.crypto.getRandomValues(new Uint8Array(LENGTH));
 }
 
-/** OpenSSL's number of it. */
+/** OpenSSL's number of it, and its name. */
 const NID_X25519 = 1034;
+const ALGORITHM = new TextEncoder().encode("X25519\0");
+/** OSSL_PKEY_PARAM_PRIV_KEY */
+const PRIVATE = new TextEncoder().encode("priv\0");
+const EVP_PKEY_KEYPAIR = 0x87;
+/** All of 32 bytes are valid (RFC 7748 §5): there is nothing to check. */
+const ANY_SHARE = 0;
 /** Of keys, shares and secrets. */
 const LENGTH = 32;
+/** RFC 7748 §4.1 */
+const BASE_POINT = new Uint8Array(LENGTH).fill(9, 0, 1);
+const NOTHING = new Uint8Array(LENGTH);
 /** size_t, given and returned. */
 const length = new BigUint64Array(1);
+/** Where OpenSSL says where something of its own is. */
+const place = new BigUint64Array(1);
