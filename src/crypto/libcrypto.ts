@@ -44,15 +44,14 @@ const SYMBOLS = {
   EC_POINT_point2oct: [["pointer", "pointer", "i32", "buffer", "usize", "pointer"], "usize"],
   ECDH_compute_key: [["buffer", "usize", "pointer", "pointer", "pointer"], "i32"],
   ECDSA_sign: [["i32", "buffer", "i32", "buffer", "buffer", "pointer"], "i32"],
-  /** Where a key is, and what it is made of, comes as a number: a pointer is made by a result alone. */
-  EVP_PKEY_new_raw_private_key: [["i32", "pointer", "buffer", "usize"], "pointer"],
+  /** Private keys, and what one is made of, are numbers: some come in a buffer. */
+  EVP_PKEY_new_raw_private_key: [["i32", "pointer", "buffer", "usize"], "u64"],
   EVP_PKEY_new_raw_public_key: [["i32", "pointer", "buffer", "usize"], "pointer"],
   EVP_PKEY_set1_encoded_public_key: [["pointer", "buffer", "usize"], "i32"],
-  EVP_PKEY_todata: [["pointer", "i32", "buffer"], "i32"],
+  EVP_PKEY_todata: [["u64", "i32", "buffer"], "i32"],
   EVP_PKEY_fromdata_init: [["pointer"], "i32"],
   EVP_PKEY_fromdata: [["pointer", "buffer", "i32", "u64"], "i32"],
   EVP_PKEY_free: [["u64"], "void"],
-  EVP_PKEY_CTX_new_from_name: [["pointer", "buffer", "pointer"], "pointer"],
   EVP_PKEY_CTX_new: [["u64", "pointer"], "pointer"],
   EVP_PKEY_CTX_free: [["pointer"], "void"],
   EVP_PKEY_derive_init: [["pointer"], "i32"],

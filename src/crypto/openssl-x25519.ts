@@ -1,9 +1,8 @@
 /**
  * X25519 of OpenSSL. Private keys are bytes out here, and OpenSSL's during a call alone.
  *
- * A private key that comes without its public half is given one by code that takes longer than an agreement, and no
- * agreement looks at it. So each comes with one that is another key's, and its own is what the base point agrees to: that
- * goes the way of the processor's own language. Where `publicOf` is quicker still, it is taken.
+ * To a private key that comes alone OpenSSL computes the public half, by code that takes longer than an agreement does. No
+ * agreement looks at it: each comes with another key's, and its own is what the base point agrees to (RFC 7748 §6.1).
  *
  * @module
  */
@@ -14,20 +13,23 @@ import { done, made } from "./openssl-result.ts";
 import type { DiffieHellman } from "./primitives.ts";
 
 export class OpensslX25519 implements DiffieHellman {
+  readonly #library: Libcrypto;
   readonly #functions: LibcryptoFunctions;
+  readonly #fasterShare: ((privateKey: Uint8Array) => Uint8Array) | undefined;
   readonly #importing: Pointer;
   /** What is imported: a key pair, and in it the private key's place. */
   readonly #parameters: bigint;
   readonly #private: Pointer;
   readonly #peer: Pointer;
 
-  constructor({ functions }: Libcrypto) {
+  constructor(library: Libcrypto, fasterShare?: (privateKey: Uint8Array) => Uint8Array) {
+    const { functions } = library;
+    this.#library = library;
     this.#functions = functions;
-    this.#importing = made(functions.EVP_PKEY_CTX_new_from_name(null, ALGORITHM, null));
+    this.#fasterShare = fasterShare;
+    const nobodys = functions.EVP_PKEY_new_raw_private_key(NID_X25519, null, NOTHING, LENGTH);
+    this.#importing = made(functions.EVP_PKEY_CTX_new(nobodys, null));
     done(functions.EVP_PKEY_fromdata_init(this.#importing));
-    const nobodys = made(
-      functions.EVP_PKEY_new_raw_private_key(NID_X25519, null, NOTHING, LENGTH),
-    );
     done(functions.EVP_PKEY_todata(nobodys, EVP_PKEY_KEYPAIR, place));
     this.#parameters = place[0]!;
     this.#private = made(functions.OSSL_PARAM_locate(this.#parameters, PRIVATE));
@@ -36,12 +38,18 @@ export class OpensslX25519 implements DiffieHellman {
     );
   }
 
+  /** The same, with shares made by someone who has a table of the base point's multiples. */
+  sharedBy(fasterShare: (privateKey: Uint8Array) => Uint8Array): OpensslX25519 {
+    return new OpensslX25519(this.#library, fasterShare);
+  }
+
   answer(peerShare: Uint8Array): SharedKey | undefined {
     const privateKey = random();
+    const share = this.#fasterShare?.(privateKey);
     return this.#holding(privateKey, (context) => {
       privateKey.fill(0);
       const secret = this.#agree(context, peerShare);
-      return secret && { share: this.#shareOf(context), secret };
+      return secret && { share: share ?? this.#shareOf(context), secret };
     });
   }
 
@@ -58,9 +66,9 @@ export class OpensslX25519 implements DiffieHellman {
 
   #pair(privateKey: Uint8Array): KeyPair {
     return {
-      share: this.#holding(privateKey, (context) => this.#shareOf(context)),
-      agree: (peerShare) =>
-        this.#holding(privateKey, (context) => this.#agree(context, peerShare)),
+      share: this.#fasterShare?.(privateKey) ??
+        this.#holding(privateKey, (context) => this.#shareOf(context)),
+      agree: (peerShare) => this.#holding(privateKey, (context) => this.#agree(context, peerShare)),
     };
   }
 
@@ -74,8 +82,8 @@ export class OpensslX25519 implements DiffieHellman {
     const context = f.EVP_PKEY_CTX_new(place[0], null);
     f.EVP_PKEY_free(place[0]); // the context has it
     try {
-      done(f.EVP_PKEY_derive_init(made(context)));
-      return use(context!);
+      done(f.EVP_PKEY_derive_init(context));
+      return use(made(context));
     } finally {
       f.EVP_PKEY_CTX_free(context);
     }
@@ -101,9 +109,8 @@ function random(): Uint8Array {
   return globalThis.crypto.getRandomValues(new Uint8Array(LENGTH));
 }
 
-/** OpenSSL's number of it, and its name. */
+/** OpenSSL's number of it. */
 const NID_X25519 = 1034;
-const ALGORITHM = new TextEncoder().encode("X25519\0");
 /** OSSL_PKEY_PARAM_PRIV_KEY */
 const PRIVATE = new TextEncoder().encode("priv\0");
 const EVP_PKEY_KEYPAIR = 0x87;

@@ -12,7 +12,8 @@ import type { Signatures } from "./signing-key.ts";
 
 /** Its P-384 is slower than others'; ML-KEM it has from 3.5 on. */
 export interface OpensslPrimitives
-  extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "x25519" | "secp256r1"> {
+  extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "secp256r1"> {
+  readonly x25519: OpensslX25519;
   /** Signing alone. */
   readonly "ecdsa-p256": Omit<Signatures, "verify"> & Required<Pick<Signatures, "signOnce">>;
 }

@@ -8,7 +8,12 @@ import type { DiffieHellman } from "./primitives.ts";
 import type { WasmModule } from "./wasm-module.ts";
 import { BAD_KEY, OK } from "./wasm-module.ts";
 
-export function wasmX25519({ functions, memory }: WasmModule): DiffieHellman {
+export interface WasmX25519 extends DiffieHellman {
+  /** Of a private key of 32 bytes. */
+  readonly shareOf: (privateKey: Uint8Array) => Uint8Array;
+}
+
+export function wasmX25519({ functions, memory }: WasmModule): WasmX25519 {
   const privateAt = memory.start;
   const peerAt = privateAt + 32;
   const shareAt = peerAt + 32;
@@ -56,6 +61,13 @@ export function wasmX25519({ functions, memory }: WasmModule): DiffieHellman {
       }
       memory.bytes.set(bytes, privateAt);
       return keyPair();
+    },
+    shareOf(privateKey) {
+      memory.bytes.set(privateKey, privateAt);
+      functions.x25519_public(privateAt, shareAt);
+      const share = memory.read(shareAt, 32);
+      memory.wipe(end);
+      return share;
     },
   };
 }

@@ -11,11 +11,14 @@ import { wasmChaCha20Poly1305 } from "./wasm-aead.ts";
 import { wasmHash, wasmHmac } from "./wasm-hash.ts";
 import { wasmAnswerHybrid, wasmKem } from "./wasm-kem.ts";
 import type { WasmModule } from "./wasm-module.ts";
-import { wasmNist, wasmX25519 } from "./wasm-groups.ts";
+import { wasmNist, type WasmX25519, wasmX25519 } from "./wasm-groups.ts";
 import { wasmHpkeSetup, wasmKeySchedule } from "./wasm-schedule.ts";
 import { wasmEcdsa, wasmEd25519 } from "./wasm-signatures.ts";
 
-export type WasmPrimitives = Omit<Primitives, "system" | "aes-gcm" | "rsa"> & Steps;
+export type WasmPrimitives =
+  & Omit<Primitives, "system" | "aes-gcm" | "rsa">
+  & Steps
+  & { readonly x25519: WasmX25519 };
 
 export function wasmPrimitives(module: WasmModule): WasmPrimitives {
   return {
