@@ -99,12 +99,14 @@ function withOpenssl(
   openssl: OpensslPrimitives,
   names: readonly string[],
 ): Primitives & Steps {
-  const { "ecdsa-p256": ecdsa, ...whole } = openssl;
+  const { "ecdsa-p256": ecdsa, sha256, ...whole } = openssl;
   const taken = Object.entries(whole).filter(([name]) => names.includes(name));
-  // These steps have an X25519 of their own in them.
-  const { hpkeSetup: _setup, answerHybrid: _answer, ...withoutSteps } = others;
+  const { schedule, hpkeSetup, answerHybrid, ...primitives } = others;
   return {
-    ...(names.includes("x25519") ? withoutSteps : others),
+    ...primitives,
+    // Steps have primitives of their own in them.
+    ...(names.includes("x25519") ? {} : { hpkeSetup, answerHybrid }),
+    ...(names.includes("sha256") ? sha256.among(others) : { schedule }),
     ...Object.fromEntries(taken) as Partial<typeof whole>,
     ...(names.includes("ecdsa-p256")
       ? { "ecdsa-p256": { ...ecdsa, verify: others["ecdsa-p256"].verify } }
@@ -129,6 +131,8 @@ function withFasterShares(openssl: OpensslPrimitives, wasm: WasmPrimitives): Ope
  *     ChaCha20-Poly1305, 64 B          0.6 / 0.6 (0.5)        0.6 / 0.7
  *     ChaCha20-Poly1305, 16 KiB         54 / 5.1 (4.9)         15 / 5.2
  *     X25519 answer                     45 / 68                78 / 57
+ *     SHA-256, 200 B                                          1.2 / 0.4
+ *     schedule, both halves                                    26 / 15
  *     P-256 answer                      60 / 66               272 / 66
  *     P-256 sign                        18 / 21                77 / 25
  *     … with a key that is not ready    32 / 21
@@ -140,7 +144,7 @@ function withFasterShares(openssl: OpensslPrimitives, wasm: WasmPrimitives): Ope
  */
 const OPENSSL_TABLE: Readonly<Record<string, readonly (keyof OpensslPrimitives)[]>> = {
   bun: ["aes-gcm", "chacha20-poly1305"],
-  deno: ["aes-gcm", "chacha20-poly1305", "x25519", "secp256r1", "ecdsa-p256"],
+  deno: ["sha256", "aes-gcm", "chacha20-poly1305", "x25519", "secp256r1", "ecdsa-p256"],
 };
 
 function nameOf(native: NativePrimitives, noble: Primitives): string {

@@ -27,6 +27,14 @@ export type ForeignFunctions<S extends Symbols> = {
 };
 
 /**
+ * A length, as `usize`, in the form that makes for the quicker call: on Deno a number there costs 0.1 µs more than a bigint,
+ * made anew.
+ */
+export const size: (length: number) => number | bigint = process.versions["deno"] === undefined
+  ? (length) => length
+  : BigInt;
+
+/**
  * @param file a name that the system looks up, or a path
  * @throws {Error} this runtime can call no such library, or may not, or the file is none
  */

@@ -23,6 +23,7 @@ import type {
 } from "./crypto.ts";
 import { hkdfExpand } from "./hkdf.ts";
 import type { Hash, Hmac } from "./primitives.ts";
+import { smallCopy } from "./small-array.ts";
 
 export class HkdfKeySchedule implements KeySchedule {
   readonly #sha256: HashSchedule;
@@ -195,7 +196,7 @@ class HashSchedule {
   /** HKDF-Expand-Label with an empty context. */
   expand(secret: Uint8Array, label: Label): Uint8Array {
     const block = this.hmac(this.hash, secret, label.input);
-    return label.outputLength === block.length ? block : block.slice(0, label.outputLength);
+    return label.outputLength === block.length ? block : smallCopy(block, 0, label.outputLength);
   }
 
   /** HKDF-Expand-Label; Derive-Secret where the context is a transcript hash. */

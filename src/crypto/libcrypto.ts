@@ -59,7 +59,9 @@ const SYMBOLS = {
   EVP_PKEY_derive: [["pointer", "buffer", "buffer"], "i32"],
   OSSL_PARAM_locate: [["u64", "buffer"], "pointer"],
   OSSL_PARAM_set_octet_string: [["pointer", "buffer", "usize"], "i32"],
-  SHA256: [["buffer", "usize", "buffer"], "pointer"],
+  SHA256_Init: [["buffer"], "i32"],
+  SHA256_Update: [["buffer", "buffer", "usize"], "i32"],
+  SHA256_Final: [["buffer", "buffer"], "i32"],
 } as const satisfies Symbols;
 
 export type LibcryptoFunctions = ForeignFunctions<typeof SYMBOLS>;

@@ -15,6 +15,7 @@ import { nativeHmac } from "./native-hmac.ts";
 import { nativeEcdsa, nativeEd25519, nativeRsa } from "./native-signatures.ts";
 import { plain } from "./plain.ts";
 import type { Hash, Primitives, System } from "./primitives.ts";
+import { smallArray } from "./small-array.ts";
 
 export type NativePrimitives =
   & Omit<Primitives, "chacha20-poly1305" | "ML-KEM-768">
@@ -40,7 +41,7 @@ export function nativePrimitives(): NativePrimitives {
 
 export const nativeSystem: System = {
   random(length) {
-    const bytes = new Uint8Array(length);
+    const bytes = smallArray(length);
     if (length <= RANDOM_LIMIT) return globalThis.crypto.getRandomValues(bytes);
     for (let at = 0; at < length; at += RANDOM_LIMIT) {
       globalThis.crypto.getRandomValues(bytes.subarray(at, at + RANDOM_LIMIT));

@@ -8,14 +8,17 @@
  */
 import { jwkBytes } from "./jwk.ts";
 import type { KeyPair, SharedKey } from "./crypto.ts";
-import type { Pointer } from "./foreign.ts";
+import { type Pointer, size } from "./foreign.ts";
 import type { Libcrypto, LibcryptoFunctions } from "./libcrypto.ts";
 import { done, made } from "./openssl-result.ts";
+import type { OpensslSha256 } from "./openssl-sha256.ts";
 import type { DiffieHellman } from "./primitives.ts";
 import type { Signatures } from "./signing-key.ts";
+import { smallArray } from "./small-array.ts";
 
 export class OpensslP256 implements DiffieHellman {
   readonly #functions: LibcryptoFunctions;
+  readonly #sha256: OpensslSha256;
   readonly #group: Pointer;
   readonly #order: Pointer;
   readonly #key: Pointer;
@@ -24,8 +27,9 @@ export class OpensslP256 implements DiffieHellman {
   readonly #point: Pointer;
 
   /** @throws {Error} this build of OpenSSL lacks the curve */
-  constructor({ functions }: Libcrypto) {
+  constructor({ functions }: Libcrypto, sha256: OpensslSha256) {
     this.#functions = functions;
+    this.#sha256 = sha256;
     this.#key = made(functions.EC_KEY_new_by_curve_name(NID_PRIME256V1));
     this.#group = made(functions.EC_KEY_get0_group(this.#key));
     this.#order = made(functions.EC_GROUP_get0_order(this.#group));
@@ -86,8 +90,7 @@ export class OpensslP256 implements DiffieHellman {
 
   /** Undefined: the scalar is outside [1, n). */
   #signBy(privateKey: Uint8Array, content: Uint8Array): Uint8Array | undefined {
-    const digest = new Uint8Array(LENGTH);
-    made(this.#functions.SHA256(content, content.length, digest));
+    const digest = this.#sha256.hash(content, smallArray(LENGTH));
     return this.#holding(privateKey, () => this.#sign(digest));
   }
 
@@ -128,14 +131,14 @@ export class OpensslP256 implements DiffieHellman {
   /** The peer's share becomes `#point`; false if it is no uncompressed point of the curve. */
   #takePoint(share: Uint8Array): boolean {
     return share.length === POINT_LENGTH && share[0] === UNCOMPRESSED &&
-      this.#functions.EC_POINT_oct2point(this.#group, this.#point, share, share.length, null) === 1;
+      this.#functions.EC_POINT_oct2point(this.#group, this.#point, share, size(share.length), null) === 1;
   }
 
   /** Of the scalar that is held, with `#point`. */
   #agree(): Uint8Array {
-    const secret = new Uint8Array(LENGTH);
+    const secret = smallArray(LENGTH);
     const f = this.#functions;
-    const length = f.ECDH_compute_key(secret, LENGTH, this.#point, this.#key, null);
+    const length = f.ECDH_compute_key(secret, size(LENGTH), this.#point, this.#key, null);
     done(length === LENGTH ? 1 : 0);
     return secret;
   }
@@ -160,7 +163,7 @@ export class OpensslP256 implements DiffieHellman {
       made(point),
       UNCOMPRESSED,
       bytes,
-      POINT_LENGTH,
+      size(POINT_LENGTH),
       null,
     );
     done(Number(length) === POINT_LENGTH ? 1 : 0);

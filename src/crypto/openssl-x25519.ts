@@ -7,10 +7,11 @@
  * @module
  */
 import type { KeyPair, SharedKey } from "./crypto.ts";
-import type { Pointer } from "./foreign.ts";
+import { type Pointer, size } from "./foreign.ts";
 import type { Libcrypto, LibcryptoFunctions } from "./libcrypto.ts";
 import { done, made } from "./openssl-result.ts";
 import type { DiffieHellman } from "./primitives.ts";
+import { smallArray } from "./small-array.ts";
 
 export class OpensslX25519 implements DiffieHellman {
   readonly #library: Libcrypto;
@@ -27,14 +28,14 @@ export class OpensslX25519 implements DiffieHellman {
     this.#library = library;
     this.#functions = functions;
     this.#fasterShare = fasterShare;
-    const nobodys = functions.EVP_PKEY_new_raw_private_key(NID_X25519, null, NOTHING, LENGTH);
+    const nobodys = functions.EVP_PKEY_new_raw_private_key(NID_X25519, null, NOTHING, SIZE);
     this.#importing = made(functions.EVP_PKEY_CTX_new(nobodys, null));
     done(functions.EVP_PKEY_fromdata_init(this.#importing));
     done(functions.EVP_PKEY_todata(nobodys, EVP_PKEY_KEYPAIR, place));
     this.#parameters = place[0]!;
     this.#private = made(functions.OSSL_PARAM_locate(this.#parameters, PRIVATE));
     this.#peer = made(
-      functions.EVP_PKEY_new_raw_public_key(NID_X25519, null, BASE_POINT, LENGTH),
+      functions.EVP_PKEY_new_raw_public_key(NID_X25519, null, BASE_POINT, SIZE),
     );
   }
 
@@ -74,10 +75,10 @@ export class OpensslX25519 implements DiffieHellman {
 
   #holding<T>(privateKey: Uint8Array, use: (context: Pointer) => T): T {
     const f = this.#functions;
-    done(f.OSSL_PARAM_set_octet_string(this.#private, privateKey, LENGTH));
+    done(f.OSSL_PARAM_set_octet_string(this.#private, privateKey, SIZE));
     place[0] = 0n;
     const code = f.EVP_PKEY_fromdata(this.#importing, place, EVP_PKEY_KEYPAIR, this.#parameters);
-    done(f.OSSL_PARAM_set_octet_string(this.#private, NOTHING, LENGTH));
+    done(f.OSSL_PARAM_set_octet_string(this.#private, NOTHING, SIZE));
     done(code);
     const context = f.EVP_PKEY_CTX_new(place[0], null);
     f.EVP_PKEY_free(place[0]); // the context has it
@@ -97,16 +98,16 @@ export class OpensslX25519 implements DiffieHellman {
   #agree(context: Pointer, peerShare: Uint8Array): Uint8Array | undefined {
     if (peerShare.length !== LENGTH) return undefined;
     const f = this.#functions;
-    done(f.EVP_PKEY_set1_encoded_public_key(this.#peer, peerShare, LENGTH));
+    done(f.EVP_PKEY_set1_encoded_public_key(this.#peer, peerShare, SIZE));
     done(f.EVP_PKEY_derive_set_peer_ex(context, this.#peer, ANY_SHARE));
-    const secret = new Uint8Array(LENGTH);
-    length[0] = BigInt(LENGTH);
+    const secret = smallArray(LENGTH);
+    length[0] = 32n;
     return f.EVP_PKEY_derive(context, secret, length) === 1 ? secret : undefined;
   }
 }
 
 function random(): Uint8Array {
-  return globalThis.crypto.getRandomValues(new Uint8Array(LENGTH));
+  return globalThis.crypto.getRandomValues(smallArray(LENGTH));
 }
 
 /** OpenSSL's number of it. */
@@ -118,6 +119,7 @@ const EVP_PKEY_KEYPAIR = 0x87;
 const ANY_SHARE = 0;
 /** Of keys, shares and secrets. */
 const LENGTH = 32;
+const SIZE = size(LENGTH);
 /** RFC 7748 §4.1 */
 const BASE_POINT = new Uint8Array(LENGTH).fill(9, 0, 1);
 const NOTHING = new Uint8Array(LENGTH);

@@ -6,6 +6,7 @@
 import { LIBCRYPTO, openLibcrypto } from "./libcrypto.ts";
 import { opensslAeads } from "./openssl-aead.ts";
 import { OpensslP256 } from "./openssl-p256.ts";
+import { OpensslSha256 } from "./openssl-sha256.ts";
 import { OpensslX25519 } from "./openssl-x25519.ts";
 import type { Primitives } from "./primitives.ts";
 import type { Signatures } from "./signing-key.ts";
@@ -14,6 +15,7 @@ import type { Signatures } from "./signing-key.ts";
 export interface OpensslPrimitives
   extends Pick<Primitives, "aes-gcm" | "chacha20-poly1305" | "secp256r1"> {
   readonly x25519: OpensslX25519;
+  readonly sha256: OpensslSha256;
   /** Signing alone. */
   readonly "ecdsa-p256": Omit<Signatures, "verify"> & Required<Pick<Signatures, "signOnce">>;
 }
@@ -48,13 +50,15 @@ export function openOpenssl(file: string = LIBCRYPTO): Openssl {
   try {
     const library = openLibcrypto(file);
     const aeads = opensslAeads(library);
-    const p256 = new OpensslP256(library);
+    const sha256 = new OpensslSha256(library);
+    const p256 = new OpensslP256(library, sha256);
     return {
       name: `openssl ${library.version}`,
       primitives: {
         "aes-gcm": (key) => aeads[key.length === 16 ? "aes-128-gcm" : "aes-256-gcm"](key),
         "chacha20-poly1305": aeads["chacha20-poly1305"],
         x25519: new OpensslX25519(library),
+        sha256,
         secp256r1: p256,
         "ecdsa-p256": p256.signatures,
       },

@@ -26,10 +26,10 @@ export interface Primitives {
 
 /** Steps of a handshake that a provider takes in one call. What is absent is composed of the primitives. */
 export interface Steps {
-  readonly schedule?: (hmac: Hmac, digest: Hash["digest"]) => KeySchedule;
+  readonly schedule?: ((hmac: Hmac, digest: Hash["digest"]) => KeySchedule) | undefined;
   /** The server's half of X25519MLKEM768; undefined where either part of the client's share is invalid. */
-  readonly answerHybrid?: (peerShare: Uint8Array) => SharedKey | undefined;
-  readonly hpkeSetup?: HpkeSetup;
+  readonly answerHybrid?: ((peerShare: Uint8Array) => SharedKey | undefined) | undefined;
+  readonly hpkeSetup?: HpkeSetup | undefined;
 }
 
 /**

@@ -37,7 +37,10 @@ export const PRIMITIVES: readonly {
     name: `wasm (${module.variant})`,
     primitives: wasmPrimitives(module),
   })),
-  ...OPENSSL,
+  ...OPENSSL.map(({ name, primitives: { sha256, ...primitives } }) => ({
+    name,
+    primitives: { ...primitives, ...sha256.among(nativePrimitives()) },
+  })),
   ...IPSEC_MB,
 ];
 
