@@ -144,6 +144,7 @@ class IpsecMbAead implements Aead {
     const { functions, opening, context } = this.#cipher;
     const key = opening.of(this.#key);
     const plaintext = roomFor(end);
+    for (let i = 0; i < TAG_LENGTH; i++) tag[i] = ciphertext[end + i]! ^ 0xff; // until there is another
     functions.open(
       key,
       context,
@@ -170,7 +171,7 @@ function appendTag(out: Uint8Array, end: number): number {
   return end + TAG_LENGTH;
 }
 
-/** The last key that was used for this. */
+/** The last key that was used for this. It stays here when its connection has ended, until there is another. */
 class ExpandedKey {
   readonly #pre: GcmFunctions["pre"];
   readonly #expanded: Uint8Array;
@@ -197,7 +198,7 @@ function alignedMemory(length: number, { addressOf }: GcmFunctions): Uint8Array 
   return memory.subarray(at, at + length);
 }
 
-/** `struct gcm_key_data`, with room for more: 1,008 bytes in 1.3, 1,264 in 2.0. */
+/** `struct gcm_key_data`, with room for more: 1,008 bytes in 1.3, 1,280 in 2.0. */
 const EXPANDED_LENGTH = 4096;
 /** Of both. */
 const ALIGNMENT = 64;

@@ -6,7 +6,7 @@
  *
  * @module
  */
-import { openForeign } from "./foreign.ts";
+import { openForeign, size } from "./foreign.ts";
 import { checkedCipher } from "./ipsec-mb-aead.ts";
 import type { Primitives } from "./primitives.ts";
 
@@ -26,7 +26,6 @@ const SYMBOLS = {
   /** The C library's, on which this one rests. Its result is where a buffer lies, as a number. */
   memchr: [["buffer", "i32", "usize"], "usize"],
   imb_get_version: [[], "u32"],
-  imb_get_feature_flags: [[], "usize"],
   aes_gcm_pre_128_vaes_avx512: PRE,
   aes_gcm_enc_128_vaes_avx512: WHOLE,
   aes_gcm_dec_128_vaes_avx512: WHOLE,
@@ -47,7 +46,10 @@ export interface IpsecMb {
   readonly primitives: Pick<Primitives, "aes-gcm">;
 }
 
-/** Its major versions, the later first; what is called is the same in both. */
+/**
+ * Its major versions, the later first. What is called is exported by both, in the same form, and documented by neither:
+ * so the answers are checked.
+ */
 const LIBRARIES = ["libIPSec_MB.so.2", "libIPSec_MB.so.1"];
 
 /** The system's; undefined where it cannot be called, is not what it should be, or has no better AES for this processor. */
@@ -56,7 +58,7 @@ export function loadIpsecMb(): IpsecMb | undefined {
     isLoaded = true;
     for (const file of LIBRARIES) {
       try {
-        loaded ??= open(file);
+        loaded ??= open(file) ?? undefined;
       } catch {
         // Another one, or OpenSSL.
       }
@@ -70,9 +72,10 @@ let loaded: IpsecMb | undefined;
 
 /**
  * @param file a path
- * @throws {RangeError} it cannot be called, has no better AES for this processor, or computes something else
+ * @returns null where this processor has no vector AES: a configuration goes from machine to machine
+ * @throws {RangeError} it cannot be called, or computes something else
  */
-export function openIpsecMb(file: string): IpsecMb {
+export function openIpsecMb(file: string): IpsecMb | null {
   try {
     return open(file);
   } catch (cause) {
@@ -85,13 +88,11 @@ export function openIpsecMb(file: string): IpsecMb {
   }
 }
 
-function open(file: string): IpsecMb {
+function open(file: string): IpsecMb | null {
+  if (!isForThisProcessor(file)) return null;
   const functions = openForeign(file, SYMBOLS);
-  if ((BigInt(functions.imb_get_feature_flags()) & NEEDED_FEATURES) !== NEEDED_FEATURES) {
-    throw new Error("This processor has no VAES with AVX-512");
-  }
   const version = functions.imb_get_version();
-  const addressOf = (memory: Uint8Array) => Number(functions.memchr(memory, memory[0]!, 1));
+  const addressOf = (memory: Uint8Array) => Number(functions.memchr(memory, memory[0]!, size(1)));
   const ciphers = {
     "aes-128-gcm": checkedCipher("aes-128-gcm", {
       pre: functions.aes_gcm_pre_128_vaes_avx512,
@@ -120,18 +121,36 @@ function open(file: string): IpsecMb {
   };
 }
 
-/** IMB_CPUFLAGS_AVX512_T2 but for what these functions do without, as intel-ipsec-mb.h numbers them. */
-const NEEDED_FEATURES = [
-  1, // AESNI
-  2, // PCLMULQDQ
-  7, // AVX512F
-  8, // AVX512DQ
-  9, // AVX512CD
-  10, // AVX512BW
-  11, // AVX512VL
-  12, // VAES
-  13, // VPCLMULQDQ
-  16, // GFNI
-  17, // AVX512_IFMA
-  18, // BMI2
-].reduce((flags, bit) => flags | (1n << BigInt(bit)), 0n);
+/** Of the C library: glibc from 2.33 on says what the processor can and the system lets it, as others do not. */
+const PROCESSOR = {
+  __x86_get_cpuid_feature_leaf: [["u32"], "pointer"],
+  memcpy: [["buffer", "pointer", "usize"], "void"],
+} as const;
+
+/** @throws {Error} the file cannot be called */
+function isForThisProcessor(file: string): boolean {
+  openForeign(file, { memchr: SYMBOLS.memchr });
+  try {
+    const { __x86_get_cpuid_feature_leaf: featuresOf, memcpy } = openForeign(file, PROCESSOR);
+    const leaf = new Uint32Array(LEAF_WORDS);
+    memcpy(leaf, featuresOf(EXTENDED_FEATURES), size(leaf.byteLength));
+    return hasVectorAes(leaf);
+  } catch {
+    return false; // another C library, or another kind of processor
+  }
+}
+
+/** @param leaf `struct cpuid_feature` of extended features: EAX to EDX as CPUID has them, and again as they may be used */
+export function hasVectorAes(leaf: Uint32Array): boolean {
+  const [, ebx = 0, ecx = 0] = leaf.subarray(LEAF_WORDS / 2);
+  return NEEDED_EBX.every((bit) => (ebx >>> bit & 1) === 1) &&
+    NEEDED_ECX.every((bit) => (ecx >>> bit & 1) === 1);
+}
+
+const LEAF_WORDS = 8;
+/** CPUID_INDEX_7 */
+const EXTENDED_FEATURES = 1;
+/** BMI2, AVX512F, AVX512DQ, AVX512_IFMA, AVX512CD, AVX512BW, AVX512VL */
+const NEEDED_EBX = [8, 16, 17, 21, 28, 30, 31];
+/** GFNI, VAES, VPCLMULQDQ */
+const NEEDED_ECX = [8, 9, 10];

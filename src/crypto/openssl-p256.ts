@@ -131,7 +131,13 @@ export class OpensslP256 implements DiffieHellman {
   /** The peer's share becomes `#point`; false if it is no uncompressed point of the curve. */
   #takePoint(share: Uint8Array): boolean {
     return share.length === POINT_LENGTH && share[0] === UNCOMPRESSED &&
-      this.#functions.EC_POINT_oct2point(this.#group, this.#point, share, size(share.length), null) === 1;
+      this.#functions.EC_POINT_oct2point(
+          this.#group,
+          this.#point,
+          share,
+          size(share.length),
+          null,
+        ) === 1;
   }
 
   /** Of the scalar that is held, with `#point`. */

@@ -10,8 +10,9 @@
 import process from "node:process";
 
 /** Of zeros. */
-export const smallArray: (length: number) => Uint8Array =
-  process.versions["deno"] === undefined ? (length) => new Uint8Array(length) : cut;
+export const smallArray: (length: number) => Uint8Array = process.versions["deno"] === undefined
+  ? (length) => new Uint8Array(length)
+  : cut;
 
 /** The bytes from `start` to `end`. */
 export function smallCopy(bytes: Uint8Array, start: number, end: number): Uint8Array {

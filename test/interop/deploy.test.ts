@@ -179,7 +179,7 @@ test.runIf(SERVER === "deno")("Deno's unit calls libraries as its comment says",
       (isIpsecMbOfUse ? `ipsec_mb = "${IPSEC_MB_FILE}"\n` : ""),
   });
   expect(started.said()).toMatch(/crypto: native \+ wasm \(wide\) \+ openssl 3\./);
-  expect(/ \+ ipsec-mb 1\./.test(started.said())).toBe(isIpsecMbOfUse);
+  expect(/ \+ ipsec-mb /.test(started.said())).toBe(isIpsecMbOfUse);
   const { ready: { root, https } } = started;
   const url = `https://localhost:${new URL(`https://${https[0]}`).port}/connection.json`;
   const page = await must("curl", ["-sS", "--max-time", "10", "--cacert", root, url]);
