@@ -132,7 +132,12 @@ class IpsecMbAead implements Aead {
     const key = sealing.of(this.#key);
     functions.init(key, context, nonce, aad, aad.length);
     functions.sealPart(key, context, out.subarray(at, restAt), content, content.length);
-    functions.sealPart(key, context, out.subarray(restAt, end), rest, rest.length);
+    if (rest.length === 1) { // a content type and no padding
+      functions.sealPart(key, context, lastByte, rest, 1);
+      out[restAt] = lastByte[0]!;
+    } else {
+      functions.sealPart(key, context, out.subarray(restAt, end), rest, rest.length);
+    }
     functions.sealEnd(key, context, tag, TAG_LENGTH);
     return appendTag(out, end);
   }
@@ -205,3 +210,4 @@ const ALIGNMENT = 64;
 /** `struct gcm_context_data`, likewise: 88 bytes. */
 const CONTEXT_LENGTH = 512;
 const tag = new Uint8Array(TAG_LENGTH);
+const lastByte = new Uint8Array(1);

@@ -153,7 +153,8 @@ export class RecordWriter {
     writeHeader(bytes, at, ContentType.application_data, size + 1 + TAG_LENGTH);
     writeHeader(header, 0, ContentType.application_data, size + 1 + TAG_LENGTH);
     bytes[typeAt] = typeAlone[0] = type;
-    bytes.fill(0, typeAt + 1, innerEnd); // the flight's memory is used again and again
+    // The flight's memory is used again and again.
+    if (typeAt + 1 < innerEnd) bytes.fill(0, typeAt + 1, innerEnd);
     const part = content.subarray(start, end);
     try {
       if (part.length >= LONG_CONTENT && aead.sealJoined !== undefined) {
