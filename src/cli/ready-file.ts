@@ -2,8 +2,8 @@
  * The ready file: what scripts read once sotto serves. It appears whole or not at all.
  * @module
  */
-import { access, chmod, constants, rename, rm, writeFile } from "node:fs/promises";
-import { dirname } from "node:path";
+import { chmod, rename, rm, writeFile } from "node:fs/promises";
+import process from "node:process";
 
 import { CommandError } from "./explain.ts";
 import { fileTrouble } from "./file-trouble.ts";
@@ -32,8 +32,10 @@ export interface Ready {
  */
 export async function clearReadyFile(path: string): Promise<void> {
   try {
-    // Where it is written to first; the dot fails where that is no folder.
-    await access(`${dirname(`${path}.tmp`)}/.`, constants.W_OK);
+    // Written to, not asked about: Deno's access() knows no root.
+    const temporary = `${path}.${process.pid}.tmp`;
+    await writeFile(temporary, "");
+    await rm(temporary);
     await rm(path, { force: true });
   } catch (cause) {
     throw cannotWrite(path, cause);

@@ -10,17 +10,7 @@
  * @module
  */
 import { randomBytes } from "node:crypto";
-import {
-  access,
-  constants,
-  link,
-  mkdir,
-  readdir,
-  readFile,
-  rename,
-  rm,
-  writeFile,
-} from "node:fs/promises";
+import { link, mkdir, open, readdir, readFile, rename, rm, writeFile } from "node:fs/promises";
 import { connect } from "node:net";
 import { hostname } from "node:os";
 import { join } from "node:path";
@@ -74,7 +64,7 @@ export async function readInstanceLocks(folder: string): Promise<readonly Instan
   for (const name of (await unlessForbidden(place, readdir(place)) ?? []).sort()) {
     if (!name.endsWith(".json")) continue;
     const path = join(place, name);
-    await unlessForbidden(path, access(path, constants.R_OK));
+    await unlessForbidden(path, opened(path));
     const instance = await read(path);
     if (instance !== undefined && await isAlive(instance, socketOf(path))) found.push(instance);
   }
@@ -94,6 +84,11 @@ async function unlessForbidden<T>(path: string, work: Promise<T>): Promise<T | u
       { cause },
     );
   }
+}
+
+/** Deno's access() knows no root. */
+async function opened(path: string): Promise<void> {
+  await (await open(path)).close();
 }
 
 const FORBIDDEN: ReadonlySet<string> = new Set(["EACCES", "EPERM"]);

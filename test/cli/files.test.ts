@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdir, mkdtemp, readdir, readFile, rm, stat, writeFile } from "node:fs/promises";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
@@ -67,6 +67,15 @@ test("A ready file of an earlier run goes before another one starts", async () =
   await writeFile(path, "old");
   await clearReadyFile(path);
   expect(await readdir(folder)).toEqual([]);
+});
+
+test.skipIf(process.getuid?.() !== 0)("Root writes it into anybody's folder", async () => {
+  await chown(folder, 65_534, 65_534);
+  const path = join(folder, "ready.json");
+  await clearReadyFile(path);
+  expect(await readdir(folder)).toEqual([]);
+  await writeReadyFile(path, ready);
+  expect(await readdir(folder)).toEqual(["ready.json"]);
 });
 
 test("policy 1.9: the data folder is the given one, SOTTO_DATA, XDG's, the home's, the working one", () => {

@@ -1,5 +1,5 @@
 import { type ChildProcess, spawn } from "node:child_process";
-import { mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
+import { chown, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises";
 import { createServer } from "node:net";
 import { hostname, tmpdir } from "node:os";
 import { join } from "node:path";
@@ -74,6 +74,15 @@ test("A takeover has the lock at once, and the one before cannot give it up any 
   await before.release(); // not its own any more
   expect(await instanceOn(folder, ADDRESS)).toMatchObject({ pid: other.pid });
   const lock = await takeInstanceLock(folder, ADDRESS, { takeover: true });
+  expect(await readInstanceLocks(folder)).toMatchObject([{ pid: process.pid }]);
+  await lock.release();
+});
+
+test.skipIf(process.getuid?.() !== 0)("Root reads anybody's", async () => {
+  const lock = await takeInstanceLock(folder, ADDRESS);
+  const locks = join(folder, "instances", hostname());
+  const [name] = (await readdir(locks)).filter((name) => name.endsWith(".json"));
+  await chown(join(locks, name!), 65_534, 65_534);
   expect(await readInstanceLocks(folder)).toMatchObject([{ pid: process.pid }]);
   await lock.release();
 });
