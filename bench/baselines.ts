@@ -10,12 +10,17 @@ import { readReport, type Report } from "./report.ts";
 
 const FOLDER = join(import.meta.dirname, "baselines");
 
-/** @param of figures of one bench on one runtime */
+/** @param of figures of one bench on one runtime; of these counts of certificates alone, in a file of their own */
 export function baselineFile(
-  of: { readonly runtime: RuntimeName; readonly bench: BenchName },
+  { runtime, bench, counts = [] }: {
+    readonly runtime: RuntimeName;
+    readonly bench: BenchName;
+    readonly counts?: readonly number[] | undefined;
+  },
   { versions }: Pick<Report["environment"], "versions">,
 ): string {
-  return join(FOLDER, `${of.runtime}-${versions[of.runtime]}.${of.bench}.json`);
+  const name = [bench, ...counts].join("-");
+  return join(FOLDER, `${runtime}-${versions[runtime]}.${name}.json`);
 }
 
 /** Oldest first: of a figure that several have, the last is to be believed. */

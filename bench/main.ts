@@ -57,9 +57,9 @@ function filesOf(line: CommandLine, environment: Environment): string[] {
   const files = line.json === undefined ? [] : [line.json];
   if (!line.save) return files;
   const bench = line.benches[0]!;
-  const [asked] = line.options(bench).runtimes;
+  const { runtimes: [asked], counts } = line.options(bench);
   const runtime = IN_PROCESS.includes(bench) ? HERE : asked ?? "bun";
-  return [...files, baselineFile({ runtime, bench }, environment)];
+  return [...files, baselineFile({ runtime, bench, counts }, environment)];
 }
 
 interface Measured {
