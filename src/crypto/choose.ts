@@ -132,7 +132,7 @@ function withFasterShares(openssl: OpensslPrimitives, wasm: WasmPrimitives): Ope
  *     ChaCha20-Poly1305, 16 KiB         54 / 5.1 (4.9)         15 / 5.2
  *     X25519 answer                     45 / 68                78 / 57
  *     SHA-256, 200 B                                          1.2 / 0.4
- *     schedule, both halves                                    26 / 15
+ *     schedule, both halves                                    18 / 11
  *     P-256 answer                      60 / 66               272 / 66
  *     P-256 sign                        18 / 21                77 / 25
  *     … with a key that is not ready    32 / 21
