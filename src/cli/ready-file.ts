@@ -33,9 +33,9 @@ export interface Ready {
 export async function clearReadyFile(path: string): Promise<void> {
   try {
     // Written to, not asked about: Deno's access() knows no root.
-    const temporary = `${path}.${process.pid}.tmp`;
-    await writeFile(temporary, "");
-    await rm(temporary);
+    const trial = `${path}.${process.pid}.trial`;
+    await writeFile(trial, "");
+    await rm(trial);
     await rm(path, { force: true });
   } catch (cause) {
     throw cannotWrite(path, cause);

@@ -13,7 +13,7 @@ test.each([
   ["node", [AES_128, AES_256, CHACHA20]],
   ["deno", [CHACHA20, AES_128, AES_256]],
 ])("policy 5: on %s the suites stand in the order %j", async (runtime, suites) => {
-  const crypto = chooseCrypto({ runtime, openssl: null });
+  const crypto = chooseCrypto({ runtime, openssl: null, ipsecMb: null });
   const config = await parseConfig('[[site]]\nnames = ["a.test"]\nrespond = "hi"', "/sotto.toml");
   const tickets = new TicketKeys(crypto, [freshTicketKey(crypto, 0)], 3600);
   const parts = { config, crypto, keyLog: undefined, ech: undefined, tickets };

@@ -96,9 +96,11 @@ test(`The command of ${SERVER}'s unit serves, follows itself, and needs no more 
   // Node has no wide arithmetic yet; Deno has it by a flag, which the unit sets.
   const variant = SERVER === "node" ? "narrow" : "wide";
   // Deno's unit allows it to call no library.
-  const openssl = SERVER === "bun" ? " \\+ openssl 3\\.\\d+\\.\\d+" : "";
+  const libraries = SERVER === "bun"
+    ? " \\+ openssl 3\\.\\d+\\.\\d+" + (isIpsecMbOfUse ? " \\+ ipsec-mb [12]\\.\\d+\\.\\d+" : "")
+    : "";
   expect(second.said()).toMatch(
-    new RegExp(`crypto: native \\+ wasm \\(${variant}\\)${openssl}$`, "m"),
+    new RegExp(`crypto: native \\+ wasm \\(${variant}\\)${libraries}$`, "m"),
   );
   // As systemd ends it.
   second.child.kill(values("KillSignal")[0] as NodeJS.Signals);
