@@ -93,8 +93,7 @@ test("Results are kept by bench and runtime", () => {
   );
   const file = baselineFile({ runtime: "deno", bench: "idle" }, { versions: { deno: "2.9.6" } });
   expect(file).toMatch(/bench\/baselines\/deno-2\.9\.6\.idle\.json$/);
-  const { options } = parseOptions(["certificates", "--counts", "10,20"]);
-  const { counts } = options("certificates");
+  const { counts } = parseOptions(["certificates", "--counts", "10,20"]).options("certificates");
   const some = { runtime: "bun", bench: "certificates", counts } as const;
   expect(baselineFile(some, { versions: { bun: "1.4.5" } })).toMatch(
     /\/bun-1\.4\.5\.certificates-10-20\.json$/,
