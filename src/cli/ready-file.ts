@@ -2,8 +2,8 @@
  * The ready file: what scripts read once sotto serves. It appears whole or not at all.
  * @module
  */
+import { randomBytes } from "node:crypto";
 import { chmod, rename, rm, writeFile } from "node:fs/promises";
-import process from "node:process";
 
 import { CommandError } from "./explain.ts";
 import { fileTrouble } from "./file-trouble.ts";
@@ -33,8 +33,9 @@ export interface Ready {
 export async function clearReadyFile(path: string): Promise<void> {
   try {
     // Written to, not asked about: Deno's access() knows no root.
-    const trial = `${path}.${process.pid}.trial`;
-    await writeFile(trial, "");
+    // By a name that nobody can have laid a link on.
+    const trial = `${path}.${randomBytes(8).toString("hex")}.trial`;
+    await writeFile(trial, "", { flag: "wx" });
     await rm(trial);
     await rm(path, { force: true });
   } catch (cause) {

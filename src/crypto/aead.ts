@@ -6,7 +6,11 @@
 import type { Aead, AeadName } from "./crypto.ts";
 import type { Primitives } from "./primitives.ts";
 
-const KEY_LENGTH = { "aes-128-gcm": 16, "aes-256-gcm": 32, "chacha20-poly1305": 32 } as const;
+export const KEY_LENGTH = {
+  "aes-128-gcm": 16,
+  "aes-256-gcm": 32,
+  "chacha20-poly1305": 32,
+} as const;
 
 /** @throws {RangeError} a key of another length than the AEAD's */
 export function makeAead(

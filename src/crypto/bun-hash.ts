@@ -10,7 +10,7 @@
  * @module
  */
 import type { HashName, RunningHash } from "./crypto.ts";
-import { HmacForm, type OneShot } from "./hmac-form.ts";
+import { HASH_LENGTH, HmacForm, type OneShot } from "./hmac-form.ts";
 import type { Hash, Hmac } from "./primitives.ts";
 
 /** What we use of Bun's global. */
@@ -75,5 +75,4 @@ class BunRunningHash implements RunningHash {
   }
 }
 
-const HASH_LENGTH = { sha256: 32, sha384: 48 } as const;
 const digestScratch = new Uint8Array(64);

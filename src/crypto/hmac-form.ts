@@ -90,6 +90,6 @@ export class HmacForm {
 }
 
 const BLOCK_LENGTH = { sha256: 64, sha384: 128 } as const;
-const HASH_LENGTH = { sha256: 32, sha384: 48 } as const;
+export const HASH_LENGTH = { sha256: 32, sha384: 48 } as const;
 /** Longer texts than the schedule's and HPKE's are rare. */
 const MAX_TEXT = 512;

@@ -8,6 +8,7 @@
  */
 import type { Aead, AeadName } from "./crypto.ts";
 import {
+  appendTag,
   checkAnswers,
   checkKey,
   checkNonce,
@@ -113,7 +114,7 @@ class IpsecMbAead implements Aead {
     const key = sealing.of(this.#key);
     const to = out.subarray(at, end + TAG_LENGTH);
     functions.seal(key, context, to, plaintext, length, nonce, aad, aad.length, tag, TAG_LENGTH);
-    return appendTag(out, end);
+    return appendTag(tag, out, end);
   }
 
   sealJoined(
@@ -139,7 +140,7 @@ class IpsecMbAead implements Aead {
       functions.sealPart(key, context, out.subarray(restAt, end), rest, rest.length);
     }
     functions.sealEnd(key, context, tag, TAG_LENGTH);
-    return appendTag(out, end);
+    return appendTag(tag, out, end);
   }
 
   open(nonce: Uint8Array, aad: Uint8Array, ciphertext: Uint8Array): Uint8Array | undefined {
@@ -168,12 +169,6 @@ class IpsecMbAead implements Aead {
     plaintext.fill(0); // nobody's
     return undefined;
   }
-}
-
-/** A loop costs less than `set`. */
-function appendTag(out: Uint8Array, end: number): number {
-  for (let i = 0; i < TAG_LENGTH; i++) out[end + i] = tag[i]!;
-  return end + TAG_LENGTH;
 }
 
 /** The last key that was used for this. It stays here when its connection has ended, until there is another. */

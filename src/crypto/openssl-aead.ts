@@ -9,6 +9,7 @@
 import type { Aead, AeadName } from "./crypto.ts";
 import type { Pointer } from "./foreign.ts";
 import {
+  appendTag,
   checkAnswers,
   checkKey,
   checkNonce,
@@ -133,8 +134,7 @@ class OpensslAead implements Aead {
     const { sealing } = this.#cipher;
     done(f.EVP_EncryptFinal_ex(sealing, last, written));
     done(f.EVP_CIPHER_CTX_ctrl(sealing, GET_TAG, TAG_LENGTH, tag));
-    for (let i = 0; i < TAG_LENGTH; i++) out[end + i] = tag[i]!; // cheaper than set
-    return end + TAG_LENGTH;
+    return appendTag(tag, out, end);
   }
 }
 
